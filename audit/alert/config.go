@@ -59,6 +59,8 @@ type Log struct {
 type Repository struct {
 	ID   string // hex digits, or their beginning
 	Name string
+	// ExpectationsKey is the key that signs its expectations; empty: none are configured.
+	ExpectationsKey string
 }
 
 // Route says where some findings go. An empty list matches all.

@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,12 +207,15 @@ func (c *Config) command(log string, f *audit.Finding) string {
 		if l.Name != log {
 			continue
 		}
+		folder := filepath.Join(l.StateDir, "evidence", fmt.Sprintf("%s-%s", f.Kind, state.ShortID(f.Digest())))
 		for _, file := range f.Evidence {
 			ext := filepath.Ext(file.Name)
 			if l.StateDir != "" && (ext == ".conflict" || ext == ".accusation") {
-				folder := fmt.Sprintf("%s-%s", f.Kind, state.ShortID(f.Digest()))
-				return "auditor evidence check --policy " + printable.ShellWord(l.Policy) + " " + printable.ShellWord(filepath.Join(l.StateDir, "evidence", folder, file.Name))
+				return "auditor evidence check --policy " + printable.ShellWord(l.Policy) + " " + printable.ShellWord(filepath.Join(folder, file.Name))
 			}
+		}
+		if check := l.expectCheck(f, folder); l.StateDir != "" && check != "" {
+			return check
 		}
 		from := l.URL // empty: the policy names it
 		if l.Mirror != "" {
@@ -223,6 +227,24 @@ func (c *Config) command(log string, f *audit.Finding) string {
 		return "auditor replay --policy " + printable.ShellWord(l.Policy) + from
 	}
 	return ""
+}
+
+// expectCheck returns what judges a release by its vendor's expectations again, from the
+// evidence in a folder: the expectations, the release, and what there was before it if the
+// role had anything. It is empty for other findings.
+func (l *Log) expectCheck(f *audit.Finding, folder string) string {
+	i := slices.IndexFunc(l.Repositories, func(r Repository) bool {
+		return r.ExpectationsKey != "" && strings.HasPrefix(f.Repository.String(), r.ID)
+	})
+	if f.Kind != audit.UnexpectedRelease || i < 0 || len(f.Evidence) < 2 {
+		return ""
+	}
+	at := func(i int) string { return printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) }
+	command := "publisher expect check " + at(0) + " --key " + printable.ShellWord(l.Repositories[i].ExpectationsKey)
+	if len(f.Evidence) > 2 {
+		command += " --had " + at(2)
+	}
+	return command + " " + at(1)
 }
 
 // link returns the URL of a finding's page.

@@ -95,7 +95,7 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 		return nil // nobody had said anything yet
 	}
 	if l.Verdict == state.NotJudged {
-		return w.wait(ctx, a, l, p, "it cannot be judged, because a file is missing")
+		return w.wait(ctx, a, blobs, l, p, "it cannot be judged, because a file is missing")
 	}
 	why, by, err := w.verdict(ctx, a.State(), blobs, l, p)
 	if err == nil && by == nil && came && !w.fresh {
@@ -109,7 +109,7 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 	}
 	switch {
 	case errors.Is(err, errNotHere):
-		return w.wait(ctx, a, l, p, "its metadata is not at hand, so that it cannot be compared")
+		return w.wait(ctx, a, blobs, l, p, "its metadata is not at hand, so that it cannot be compared")
 	case err != nil:
 		return err
 	case by != nil:
@@ -118,29 +118,50 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 		}
 		return nil
 	case now.Sub(time.Unix(p.By, 0)) < w.cfg.Late:
-		return w.wait(ctx, a, l, p, why)
+		return w.wait(ctx, a, blobs, l, p, why)
 	}
-	return w.report(ctx, a, l, why)
+	return w.report(ctx, a, blobs, l, why)
 }
 
 // patience is how long a metadata file is waited for that the log has shown before.
 const patience = time.Minute
 
 // wait lets a leaf wait, if there is room.
-func (w *Watcher) wait(ctx context.Context, a Auditor, l state.Leaf, p pending, why string) error {
+func (w *Watcher) wait(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, p pending, why string) error {
 	tooLong := l.Verdict == state.Right && w.cfg.Now().Sub(time.Unix(p.By, 0)) >= max(patience, w.cfg.Late)
 	if tooLong || len(w.mem.Pending) >= maxPending {
-		return w.report(ctx, a, l, why)
+		return w.report(ctx, a, blobs, l, why)
 	}
 	w.mem.Pending = append(w.mem.Pending, p)
 	return nil
 }
 
-func (w *Watcher) report(ctx context.Context, a Auditor, l state.Leaf, why string) error {
+// Names of evidence of a release that was not expected; the metadata files are named as a
+// repository names them.
+const (
+	NoteName = "expectations.note"
+	maxName  = 200 // bytes of the name of a metadata file
+)
+
+// report keeps a finding, with what it takes to judge again: the expectations, the release
+// and what its role had.
+func (w *Watcher) report(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, why string) error {
 	newest := w.mem.newest()
 	f := audit.NewFinding(audit.UnexpectedRelease, l.Index, l.Repository, l.Role, l.Version,
 		fmt.Sprintf("%s of %s is not what its vendor said would be released (expectations %d): %s", named(l.Role, l.Version), w.cfg.Name, newest.Version, why)).
-		About(l.Payload.String()).WithContent("expectations.note", newest.note)
+		About(l.Payload.String()).WithContent(NoteName, newest.note)
+	meta, err1 := w.metadata(ctx, blobs, l)
+	before, err2 := w.before(ctx, a.State(), blobs, newest, l)
+	if own := (*state.Error)(nil); errors.As(err2, &own) {
+		return err2
+	}
+	role := tuf.EscapeRole(l.Role)
+	if err1 == nil && err2 == nil && len(role) < maxName {
+		f = f.WithContent(fmt.Sprintf("%d.%s.json", l.Version, role), meta.File)
+		if before != nil && before.Version != l.Version {
+			f = f.WithContent(fmt.Sprintf("%d.%s.json", before.Version, role), before.File)
+		}
+	}
 	return a.Keep(ctx, f)
 }
 

@@ -185,7 +185,7 @@ func (c *Config) fill() {
 			told.Mirror = MirrorDir(c.Dir, l.Name)
 		}
 		for _, r := range l.Repositories {
-			told.Repositories = append(told.Repositories, alert.Repository{ID: r.ID, Name: r.Name})
+			told.Repositories = append(told.Repositories, alert.Repository{ID: r.ID, Name: r.Name, ExpectationsKey: r.ExpectationsKey})
 		}
 		c.Alerts.Logs = append(c.Alerts.Logs, told)
 	}

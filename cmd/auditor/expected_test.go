@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -56,7 +58,7 @@ func TestMonitorExpectations(t *testing.T) {
 	publisher("sign", "--key", at("ci.key"), "--base", base, "--out", at("forged"), "--release", "targets any; paths *")
 	serve("second")
 	file := at("monitor.toml")
-	w.must(os.WriteFile(file, fmt.Appendf(nil, "dir = 'd'\n[[log]]\nname = 'one'\npolicy = '%s'\ninterval = '100ms'\n[[log.repository]]\nid = '%s'\nname = 'acme'\nexpectations = '%s'\nexpectations_key = '%s'\n",
+	w.must(os.WriteFile(file, fmt.Appendf(nil, "dir = 'd'\n[[log]]\nname = 'one'\npolicy = '%s'\ninterval = '100ms'\n[[log.repository]]\nid = '%s'\nname = 'acme'\nexpectations = '%s'\nexpectations_key = '%s'\n[to.file]\ntype = 'jsonl'\npath = 'alerts.jsonl'\n",
 		w.policy, w.repo.Short(), site.URL+"/expect.note", vkey), 0o644))
 
 	s := runtest.Serve(t, "auditor", "monitor", "run", "--config", file)
@@ -94,6 +96,21 @@ func TestMonitorExpectations(t *testing.T) {
 	found(1)
 	evil := "targets 4 of acme is not what its vendor said would be released (expectations 2): it lists evil.bin (4 bytes,"
 	findings("unexpected-release", evil)
+	// The alert has the command that checks it.
+	var event struct {
+		Command string
+		Finding struct{ Sentence string }
+	}
+	runtest.Eventually(t, "the alert is there", func() bool {
+		lines, err := os.ReadFile(at("alerts.jsonl"))
+		line, _, whole := strings.Cut(string(lines), "\n")
+		return err == nil && whole && json.Unmarshal([]byte(line), &event) == nil && strings.Contains(event.Finding.Sentence, evil)
+	})
+	check := exec.Command("sh", "-c", event.Command)
+	check.Env = append(os.Environ(), "PATH="+runtest.Programs(t, "publisher")+":"+os.Getenv("PATH"))
+	if out, err := check.CombinedOutput(); err == nil || !strings.Contains(string(out), "it lists evil.bin (4 bytes") || !strings.HasPrefix(event.Command, "publisher expect check ") {
+		t.Errorf("%s: %v\n%s", event.Command, err, out)
+	}
 
 	// Its keys do not sign expectations, and older ones of the vendor do not count.
 	serve("forged")
@@ -116,7 +133,7 @@ func TestMonitorExpectations(t *testing.T) {
 	found(5)
 
 	// The vendor takes what is there, and then the expectations end.
-	publisher("sign", "--key", at("expect.key"), "--base", metadata(), "--previous", at("second"), "--out", at("third"), "--for", "2s", "--release", "targets any")
+	publisher("sign", "--key", at("expect.key"), "--accept", "--base", metadata(), "--previous", at("second"), "--out", at("third"), "--for", "2s", "--release", "targets any")
 	serve("third")
 	w.release("evil5.bin", "evil")
 	runtest.Eventually(t, "expectations have ended", func() bool { return metric(`tuflog_monitor_findings{class="outage",log="one"} 1`) })

@@ -118,6 +118,9 @@ func readNote(path string, keys []proofs.Key) (*expect.Expectations, error) {
 // released: of a history, as import takes it, or of metadata files and directories, as
 // submit takes them.
 func readReleased(paths []string) (history []expect.Released, err error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
 	if len(paths) == 1 {
 		if _, err := os.Stat(paths[0] + "/index.csv"); err == nil {
 			h, err := publish.ReadHistory(paths[0])

@@ -33,7 +33,7 @@ type checkedNote struct {
 }
 
 func expectCheckCommand() *cobra.Command {
-	var vkeys []string
+	var vkeys, before []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check NOTE --key VKEY [PATH...]",
@@ -41,7 +41,8 @@ func expectCheckCommand() *cobra.Command {
 		Long: `Verify a note of expectations with the public key, print it, and say of each metadata
 file of PATH whether it is expected. PATH is as for submit, and has what is released now
 as well as what will be, since a release is compared with the one before it: what is
-beside a newer version of its role is that one's predecessor.
+beside a newer version of its role is that one's predecessor. Or --had names what the
+roles have, which is then taken as it is.
 
 Exit codes: 0 everything is expected; 1 a file is not, the note is not signed by the key,
 or it is not in force; 2 wrong usage, or the check was not possible.`,
@@ -65,24 +66,28 @@ or it is not in force; 2 wrong usage, or the check was not possible.`,
 				if err != nil {
 					return err
 				}
-				checked.Releases = checkReleases(e, history)
+				old, err := readReleased(before)
+				if err != nil {
+					return err
+				}
+				checked.Releases = checkReleases(e, newestOf(old), history)
 			}
 			return printChecked(cmd, e, checked, asJSON)
 		},
 	}
 	cmd.Flags().StringArrayVar(&vkeys, "key", nil, "`VKEY` that has signed the note (repeatable: one of them suffices)")
+	cmd.Flags().StringArrayVar(&before, "had", nil, "`PATH` of metadata that the roles had before (repeatable)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// checkReleases judges a history from the bases on.
-func checkReleases(e *expect.Expectations, history []expect.Released) []checkedRelease {
+// checkReleases judges a history from what the roles had, and the bases, on.
+func checkReleases(e *expect.Expectations, had map[string]*tuf.Metadata, history []expect.Released) []checkedRelease {
 	list := []checkedRelease{}
-	had := map[string]*tuf.Metadata{}
 	for _, r := range history {
 		base, hasBase := e.Base(r.Role)
 		switch {
-		case hasBase && r.Metadata.PayloadDigest == base.Payload:
+		case hasBase && r.Metadata.PayloadDigest == base.Payload && (had[r.Role] == nil || had[r.Role].Version < base.Version):
 			had[r.Role] = r.Metadata
 		case hasBase && r.Metadata.Version < base.Version:
 			continue // it was before what the note is about

@@ -25,6 +25,7 @@ type signFlags struct {
 	repository, previous, out, from, last string
 	base, releases, oldKeys               []string
 	lasts                                 time.Duration
+	accept                                bool
 }
 
 func expectSignCommand() *cobra.Command {
@@ -48,7 +49,11 @@ note, and its root 1 tells the repository, if neither the draft nor a note befor
 
 The note's version is 1, or one above that of the previous note, which is NOTE if that
 exists, and then the draft may be left out: what was expected is expected for longer.
-Monitors refuse a version that they have seen with another content.`,
+Monitors refuse a version that they have seen with another content. What --base has that
+the previous note did not expect is refused, unless you give --accept: look at it first.
+
+Exit codes: 0 the note is written; 1 --base has what was not expected, or the previous
+note is not signed by a key; 2 wrong usage, or it could not be written.`,
 		Example: `  publisher expect sign --key expect.key --base ./metadata --out expect.note draft.txt
   publisher expect sign --key expect.key --base ./metadata --out expect.note --for 2160h --release 'targets 15; file firmware.bin=./firmware.bin' --release 'targets any'`,
 		Args: cobra.MaximumNArgs(1),
@@ -81,6 +86,7 @@ Monitors refuse a version that they have seen with another content.`,
 	f.StringArrayVar(&o.oldKeys, "previous-key", nil, "`VKEY` that has signed the previous note, if it is another key (repeatable)")
 	f.StringVar(&o.repository, "repository", "", "the repository (64 hex digits) (default: that of the draft, of the previous note, or of --base)")
 	f.StringArrayVar(&o.base, "base", nil, "`DIR` with the metadata that is released now (repeatable)")
+	f.BoolVar(&o.accept, "accept", false, "take --base as it is, also where the previous note did not expect it")
 	f.StringArrayVar(&o.releases, "release", nil, "`LINES` of one release, with semicolons for line ends, instead of a draft (repeatable)")
 	f.StringVar(&o.from, "from", "", "when they come into force, such as 2026-11-30T12:00:00Z (default: now)")
 	f.StringVar(&o.last, "until", "", "when they end (default: --for after --from)")
@@ -123,8 +129,12 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 		if err != nil {
 			return nil, err
 		}
-		newest := newestOf(history)
-		e.Bases = expect.BasesOf(newest)
+		if before != nil && !o.accept {
+			if err := o.surprises(before, history); err != nil {
+				return nil, err
+			}
+		}
+		e.Bases = expect.BasesOf(newestOf(history))
 		if e.Repository.IsZero() {
 			e.Repository = firstRoot(history)
 		}
@@ -142,6 +152,21 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 		return nil, fmt.Errorf("they would end at %s, which is past", e.Until.Format(time.RFC3339))
 	}
 	return e, nil
+}
+
+// surprises refuses a base in which there is what the previous note did not expect: whoever
+// has tricked the build system would have it signed.
+func (o *signFlags) surprises(before *expect.Expectations, history []expect.Released) error {
+	text := ""
+	for _, r := range checkReleases(before, map[string]*tuf.Metadata{}, history) {
+		if !r.Expected {
+			text += fmt.Sprintf("\n  %s %d: %s", tuf.Word(r.Role), r.Version, r.Why)
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	return cli.Failed(fmt.Errorf("--base has what expectations %d did not expect:%s\nNothing was signed. If all of that is as you want it, give --accept; if it was only not there to be compared, add the older metadata with --base", before.Version, text))
 }
 
 // firstRoot returns the payload of the one root 1; zero: there is none.

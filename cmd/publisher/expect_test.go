@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,9 @@ import (
 // A vendor says what he will release, with a key that his build system does not hold; what
 // it was tricked into is not expected, and it cannot say otherwise.
 func TestExpect(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the program two dozen times")
+	}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
@@ -88,6 +92,17 @@ func TestExpect(t *testing.T) {
 		}
 	}
 
+	// The folder as it is now is not signed unseen.
+	fails(1, "--base has what expectations 2 did not expect:\n  targets 4: it lists evil.bin (4 bytes,", append(sign, at("draft"))...)
+	if note, err := os.ReadFile(at("note")); err != nil || !strings.Contains(string(note), "\nversion 2\n") {
+		t.Errorf("the note is\n%s%v", note, err)
+	}
+	targets := func(version int) string {
+		return filepath.Join(at("metadata"), fmt.Sprintf("%d.targets.json", version))
+	}
+	fails(0, "0 of 1 files", "check", at("note"), "--key", vkey, "--had", targets(4), targets(4))
+	fails(1, "it lists evil.bin", "check", at("note"), "--key", vkey, "--had", targets(3), targets(4))
+
 	// What the build system holds signs no expectations, and what it wrote over them is not
 	// taken for the note before.
 	fails(1, "not signed by a key", "check", at("note"), "--key", other)
@@ -99,5 +114,5 @@ func TestExpect(t *testing.T) {
 	// With the old key's public form, a new key goes on from the old note.
 	fails(0, "expectations 3 of repository ", "sign", "--key", at("ci.key"), "--previous-key", vkey, "--out", at("note"))
 	fails(0, "Expectations 3 ", "check", at("note"), "--key", other)
-	fails(2, "which is past", append(sign, "--previous-key", other, "--until", "2020-01-01T00:00:00Z", at("draft"))...)
+	fails(2, "which is past", append(sign, "--accept", "--previous-key", other, "--until", "2020-01-01T00:00:00Z", at("draft"))...)
 }
