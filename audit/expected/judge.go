@@ -59,10 +59,8 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 	}
 	var ours []state.Leaf
 	if db.Size() > m.Next {
-		err := db.Leaves(ctx, m.Next, db.Size(), func(l state.Leaf) error {
-			if l.IsLeaf() && l.Repository == m.id {
-				ours = append(ours, l)
-			}
+		err := db.LeavesOfFrom(ctx, m.id, m.Next, func(l state.Leaf) error {
+			ours = append(ours, l)
 			return nil
 		})
 		if err != nil {

@@ -203,6 +203,15 @@ func (r *Reader) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Le
 	return r.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
 }
 
+// LeavesOfFrom is LeavesOf for the leaves from an index on.
+func (r *Reader) LeavesOfFrom(ctx context.Context, repository tuf.Digest, from int64, fn func(Leaf) error) error {
+	number, ok, err := r.knownRepository(ctx, repository)
+	if err != nil || !ok {
+		return err
+	}
+	return r.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) AND l.leaf >= ? ORDER BY l.leaf", []any{number, from}, fn)
+}
+
 // NewestOf calls fn for the right leaves of a repository, in log order: of each role for
 // the last ones, at most so many, and for all of root.
 func (r *Reader) NewestOf(ctx context.Context, repository tuf.Digest, most int, fn func(Leaf) error) error {
