@@ -52,10 +52,12 @@ type file struct {
 
 // Limits of a comparison.
 const (
-	maxRounds    = 200              // each brings the files that it lacked
-	liveTimeout  = 10 * time.Minute // for all files
-	confirmAfter = 10 * time.Second // before what is not logged is looked at again
+	maxRounds   = 200              // each brings the files that it lacked
+	liveTimeout = 10 * time.Minute // for all files
 )
+
+// confirmAfter is how long it takes before what is not logged is looked at again.
+func (f *follower) confirmAfter() time.Duration { return min(5*f.log.Interval, 10*time.Second) }
 
 func newLive(f *follower, cfg RepositoryConfig, url string) *live {
 	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]int64{}, fetched: true}
@@ -140,7 +142,7 @@ func (f *follower) takeLive(ctx context.Context, step audit.StepResult, whole bo
 		for id := range grown {
 			if strings.HasPrefix(id.String(), l.cfg.ID) {
 				// The vendor publishes what is logged about now.
-				l.next = earlier(l.next, now.Add(confirmAfter))
+				l.next = earlier(l.next, now.Add(f.confirmAfter()))
 			}
 		}
 		l.mu.Lock()
@@ -332,7 +334,7 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 		found = append(found, x.About(said.URL))
 	}
 	if l.suspects = suspects; len(suspects) > 0 && l.unconfirmed() {
-		l.next = earlier(l.next, now.Add(confirmAfter))
+		l.next = earlier(l.next, now.Add(f.confirmAfter()))
 	}
 	f.setLive(l, id, said)
 	return f.a.Watched(ctx, l.what(), found)

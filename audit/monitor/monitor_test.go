@@ -22,6 +22,7 @@ import (
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -185,6 +186,9 @@ func config(t testing.TB, logs map[string]*site, more string) string {
 // One log that does not answer, or whose state is damaged, delays no other, and goes on when
 // all is well.
 func TestLogsAreApart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of waiting for outages, or for what must not come")
+	}
 	sites := map[string]*site{}
 	for _, name := range []string{"good", "down", "damaged"} {
 		sites[name] = newSite(t, name)
@@ -233,6 +237,9 @@ func TestLogsAreApart(t *testing.T) {
 // A log that shows the monitor one history and its witnesses another is found through the
 // witnesses, whichever comes first, and once. The evidence convinces whoever has the keys.
 func TestForkThroughWitnesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of waiting for outages, or for what must not come")
+	}
 	s := newSite(t, "a")
 	s.release(t, "base")
 	w := start(t, config(t, map[string]*site{"a": s}, ""))
@@ -264,4 +271,95 @@ func TestForkThroughWitnesses(t *testing.T) {
 			t.Errorf("told again: %+v", n)
 		}
 	}
+}
+
+// A live repository that serves what is not logged is found out, with proof where there is one;
+// what it does not serve is an outage, and over when it is there again.
+func TestLiveRepository(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of waiting for outages, or for what must not come")
+	}
+	s := newSite(t, "a")
+	var served atomic.Pointer[map[string][]byte]
+	publish := func(files map[string][]byte) { served.Store(&files) }
+	publish(s.vendor.Files())
+	live := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, ok := (*served.Load())[strings.TrimPrefix(r.URL.Path, "/metadata/")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(b)
+	}))
+	t.Cleanup(live.Close)
+	path := config(t, map[string]*site{"a": s}, fmt.Sprintf("[[log.repository]]\nid = %q\nname = \"acme\"\nurls = [\"%s/metadata/\"]\nevery = \"1s\"\n", s.repo.String()[:12], live.URL))
+	w := start(t, path)
+	said := func() monitor.Live { return w.Statuses()[0].Repositories[0].Live[0] }
+	runtest.Eventually(t, "it is compared", func() bool { return said().Word == "logged" || said().Word == "untracked" })
+	if id := w.Statuses()[0].Repositories[0].ID; id != s.repo {
+		t.Errorf("it is %v", id)
+	}
+
+	evil, err := s.vendor.Clone()
+	must(t, err)
+	must(t, evil.Put(tuf.RoleTargets, "app.bin", []byte("for one")))
+	must(t, evil.Release(tuf.RoleTargets))
+	publish(evil.Files())
+	_, n := w.until(t, opened("a", audit.LiveUnlogged))
+	if f := n.Finding; f.Class != audit.Unexpected || f.Role != tuf.RoleTargets || f.Version != 3 || f.Repository != s.repo || len(f.Evidence) != 1 {
+		t.Errorf("%+v", f)
+	}
+	gone := func(kind audit.Kind) func(monitor.News) bool {
+		return func(n monitor.News) bool { return n.Type == monitor.NewsGone && n.Finding.Kind == kind }
+	}
+	// The vendor logs another payload of that version: what was unlogged contradicts it now.
+	s.release(t, "for everybody")
+	_, n = w.until(t, opened("a", audit.LiveEquivocation))
+	b, err := os.ReadFile(filepath.Join(monitor.StateDir(w.Config().Dir, "a"), "evidence", "live-equivocation-"+n.Finding.ID, n.Finding.Evidence[0].Name))
+	must(t, err)
+	if _, err := evidence.Check(t.Context(), b, s.Policy().Keys()...); err != nil {
+		t.Errorf("the evidence is refused elsewhere: %v", err)
+	}
+	publish(s.vendor.Files())
+	_, _ = w.until(t, gone(audit.LiveEquivocation))
+	publish(map[string][]byte{})
+	_, n = w.until(t, opened("a", audit.LiveMissing))
+	if n.Finding.Class != audit.Outage {
+		t.Errorf("%+v", n.Finding)
+	}
+	publish(s.vendor.Files())
+	_, _ = w.until(t, gone(audit.LiveMissing))
+	if s := w.Statuses()[0]; !s.Vouches || s.Open[audit.Equivocation]+s.Open[audit.Unexpected]+s.Open[audit.Tampering] != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What a quorum of witnesses cosigned long ago and the log does not show is a finding, until it
+// shows it. What one witness alone cosigned is not: the log may not publish it.
+func TestWithheldView(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of waiting for outages, or for what must not come")
+	}
+	s := newSite(t, "a")
+	ahead := s.Clone()
+	ahead.Append([]byte("withheld"))
+	one := ahead.Checkpoint(ahead.Size(), 1)
+	s.shown.Store(&one)
+	path := config(t, map[string]*site{"a": s}, "withheld = \"1s\"\n")
+	w := start(t, path)
+	_, _ = w.until(t, judged("a", s.Size()))
+	runtest.Eventually(t, "the witness was asked", func() bool { return w.Statuses()[0].Witnesses[0].Size == ahead.Size() })
+	time.Sleep(1500 * time.Millisecond)
+	if open := w.Statuses()[0].Open; open[audit.Tampering] != 0 {
+		t.Errorf("one witness alone: %v", open)
+	}
+	both := ahead.Checkpoint(ahead.Size(), 2)
+	s.shown.Store(&both)
+	_, n := w.until(t, opened("a", audit.ViewWithheld))
+	if !strings.Contains(n.Finding.Sentence, fmt.Sprintf("cosigned size %d", ahead.Size())) {
+		t.Error(n.Finding.Sentence)
+	}
+	s.Append([]byte("withheld"))
+	s.Publish(2)
+	_, _ = w.until(t, func(n monitor.News) bool { return n.Type == monitor.NewsGone && n.Finding.Kind == audit.ViewWithheld })
 }

@@ -121,9 +121,20 @@ func TestMonitor(t *testing.T) {
 	note := other.Checkpoint(4, 2)
 	shown.Store(&note)
 	runtest.Eventually(t, "the fork is found", func() bool { return metric(s, `tuflog_monitor_findings{class="tampering",log="one"} 1`) })
+	// Somebody takes note while the monitor runs.
+	state := filepath.Join(dir, "d", "logs", "one")
+	out, _ = w.run(0, "findings", "--state", state)
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "two histories") {
+			id, _, _ := strings.Cut(line, " ")
+			out, _ = w.run(0, "findings", "ack", id, "--reason", "the operator knows", "--state", state)
+			w.wantAll(out, id+" acknowledged: fork")
+		}
+	}
+	runtest.Eventually(t, "it is noted", func() bool { return metric(s, `tuflog_monitor_findings{class="tampering",log="one"} 0`) })
 	s.Stop(t)
 	status, err := monitor.ReadStatus(filepath.Join(dir, "d"), "one")
-	if w.must(err); status.Witnesses[0].Size != 4 || status.Open["tampering"] != 1 || status.Vouches {
+	if w.must(err); status.Witnesses[0].Size != 4 || status.Open["tampering"] != 0 || status.Vouches {
 		t.Errorf("%+v", status)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "d", "logs", "one", "evidence", "fork-*", "fork.conflict"))
