@@ -33,7 +33,11 @@ func LargeState(ctx context.Context, dir string, leaves int64, repositories int)
 		m.ids = append(m.ids, LargeRepository(i))
 	}
 	m.step = 365 * 24 * time.Hour / time.Duration(leaves)
-	return errors.Join(m.make(ctx, leaves), db.Close())
+	if err := errors.Join(m.make(ctx, leaves), db.Close()); err != nil || len(m.known) == 0 {
+		return err
+	}
+	_, err = state.Acknowledge(ctx, dir, m.known, "it is known", m.now)
+	return err
 }
 
 // LargeRepository returns the id of a repository in a LargeState, of those from 0 on. The
@@ -53,7 +57,8 @@ type maker struct {
 	counts []int64 // leaves of each repository
 	now    time.Time
 	step   time.Duration
-	newest []byte // note
+	newest []byte   // note
+	known  []string // findings to be acknowledged
 }
 
 func (m *maker) make(ctx context.Context, leaves int64) error {
@@ -179,7 +184,7 @@ func (m *maker) finding(ctx context.Context) error {
 	}
 	switch m.rand.IntN(4) {
 	case 0:
-		_, err = m.db.Acknowledge(ctx, kept.Sum.String(), "it is known", m.now)
+		m.known = append(m.known, kept.Sum.String())
 	case 1:
 		err = m.db.FindingGone(ctx, kept.Sum, m.now.Add(time.Minute))
 	}
