@@ -3,7 +3,6 @@ package page
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"sync"
@@ -26,15 +25,21 @@ type book struct {
 	files  *files
 	told   *cache[toldKey, *told]
 	meant  *cache[meantKey, *meaning]
-	heavy  *semaphore.Weighted // histories that are read at once
-	origin string
-	text   []byte // of the policy
-	view   *state.View
+	charts *cache[int64, *chart]
+	// sightings are times at which entries had been seen.
+	sightings *cache[int64, int64]
+	heavy     *semaphore.Weighted // histories that are read at once
+	origin    string
+	text      []byte // of the policy
+	view      *state.View
 
 	mu       sync.Mutex
 	last     *Status // as it was read last
 	lastRead time.Time
 }
+
+// maxSightings is of how many entries it is kept when they had been seen.
+const maxSightings = 4096
 
 // maxHeavy is how many histories of a log are told at once.
 const maxHeavy = 2
@@ -43,6 +48,7 @@ func newBook(l Log, now func() time.Time) *book {
 	b := &book{
 		Log: l, now: now, files: newFiles(l.Source), heavy: semaphore.NewWeighted(maxHeavy),
 		told: newCache[toldKey, *told](maxTold), meant: newCache[meantKey, *meaning](maxMeant),
+		charts: newCache[int64, *chart](1), sightings: newCache[int64, int64](maxSightings),
 		origin: l.Policy.Logs[0].Key.Name(), text: l.PolicyText, view: state.NewView(l.StateDir),
 	}
 	if b.text == nil {
@@ -79,6 +85,9 @@ func enough(err error) error {
 	return err
 }
 
+// errOtherPolicy means that the newest checkpoint that was verified is not accepted any more.
+var errOtherPolicy = errors.New("the newest checkpoint that was verified is not accepted by the policy that this page has")
+
 // verified returns the newest checkpoint that was verified, nil if there is none.
 func (b *book) verified(ctx context.Context, db *reader) (*proofs.SignedCheckpoint, error) {
 	note, err := db.Verified(ctx)
@@ -86,8 +95,8 @@ func (b *book) verified(ctx context.Context, db *reader) (*proofs.SignedCheckpoi
 		return nil, err
 	}
 	c, err := b.Policy.OpenCheckpoint(note)
-	if c == nil {
-		return nil, fmt.Errorf("the newest checkpoint that was verified: %w (was the policy changed?)", err)
+	if err != nil {
+		return nil, errOtherPolicy
 	}
 	return c, nil
 }

@@ -22,10 +22,22 @@ type point struct {
 // maxPoints is how many points a chart has; each takes a checkpoint to be read.
 const maxPoints = 40
 
-// growth reads the checkpoints at even steps of the size.
+// growth returns the chart. It is made again when the log has grown.
 func (b *book) growth(ctx context.Context, db *reader) (*chart, error) {
-	c := &chart{}
 	size := db.Size()
+	if c, ok := b.charts.get(size); ok {
+		return c, nil
+	}
+	c, err := b.readGrowth(ctx, db, size)
+	if err == nil {
+		b.charts.put(size, c)
+	}
+	return c, err
+}
+
+// readGrowth reads the checkpoints at even steps of the size.
+func (b *book) readGrowth(ctx context.Context, db *reader, size int64) (*chart, error) {
+	c := &chart{}
 	last := int64(-1)
 	for i := int64(1); i <= maxPoints && size > 0; i++ {
 		upTo := size * i / maxPoints
@@ -54,6 +66,26 @@ func (b *book) growth(ctx context.Context, db *reader) (*chart, error) {
 		return nil, nil
 	}
 	return c, nil
+}
+
+// seen returns when a quorum of witnesses had cosigned a tree with an entry, 0 if it is not
+// known. It does not change once it is known, but for cosignatures that come late.
+func (b *book) seen(ctx context.Context, db *reader, index int64) (at int64, err error) {
+	if at, ok := b.sightings.get(index); ok {
+		return at, nil
+	}
+	err = db.FirstNoteOver(ctx, index, func(note []byte) bool {
+		of, err := b.Policy.OpenCheckpoint(note)
+		if err != nil || of.Origin != b.origin {
+			return false // another one may have a quorum
+		}
+		at, _ = quorumTime(b.Policy, of)
+		return true
+	})
+	if err == nil && at > 0 {
+		b.sightings.put(index, at)
+	}
+	return at, err
 }
 
 // The chart's measures, in its own units.

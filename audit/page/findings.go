@@ -3,20 +3,19 @@ package page
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // classes are the classes of findings, the worst first.
@@ -38,19 +37,13 @@ type foundLine struct {
 	VendorIs string `json:"vendor,omitempty"` // the name of its repository here
 }
 
-// findingOf is a finding of a state.
-func findingOf(kept state.Finding) (audit.Finding, error) {
-	var f audit.Finding
-	if err := json.Unmarshal(kept.Body, &f); err != nil {
-		return f, fmt.Errorf("%w: finding %s: %w", state.ErrDamaged, kept.ID(), err)
-	}
-	f.Lived = &audit.Lived{ID: kept.ID(), Time: kept.First, Last: kept.Last, Gone: max(kept.Gone, 0), Acked: kept.Acked, AckReason: kept.Reason}
-	return f, nil
-}
-
 // lineOf is a finding of a state in a list.
-func (b *book) lineOf(ctx context.Context, kept state.Finding) (foundLine, error) {
-	f, err := findingOf(kept)
+func (b *book) lineOf(ctx context.Context, db *reader, kept state.Finding) (foundLine, error) {
+	replay, err := db.Replay(ctx)
+	if err != nil {
+		return foundLine{}, err
+	}
+	f, err := audit.FindingOf(kept, replay)
 	line := foundLine{Finding: f, Log: b.Name, State: stateOf(kept)}
 	if !f.Repository.IsZero() {
 		line.VendorIs = b.name(ctx, f.Repository)
@@ -59,10 +52,10 @@ func (b *book) lineOf(ctx context.Context, kept state.Finding) (foundLine, error
 }
 
 func stateOf(f state.Finding) string {
-	switch {
-	case f.Gone > 0:
+	switch f.Status() {
+	case state.StatusGone:
 		return stateGone
-	case f.Acked != 0:
+	case state.StatusAcknowledged:
 		return stateAcked
 	}
 	return stateOpen
@@ -73,19 +66,22 @@ const pageSize = 50
 
 // findingsPage is a list of a log's findings.
 type findingsPage struct {
-	Log      string        `json:"log"`
-	Class    string        `json:"class,omitempty"`
-	Kind     string        `json:"kind,omitempty"`
-	State    string        `json:"state"`
-	Findings []foundLine   `json:"findings"`
-	Total    int           `json:"total"` // that were chosen
-	From     int           `json:"from"`  // place of the first one here, from 0
-	Next     string        `json:"next,omitempty"`
-	Back     string        `json:"back,omitempty"`
-	Kinds    []string      `json:"kinds"` // that there are
-	Classes  []audit.Class `json:"-"`
-	States   []string      `json:"-"`
+	Log        string      `json:"log"`
+	Class      string      `json:"class,omitempty"`
+	Kind       string      `json:"kind,omitempty"`
+	State      string      `json:"state"`
+	Repository tuf.Digest  `json:"repository,omitzero"` // zero: of all, and of none
+	Findings   []foundLine `json:"findings"`            // the worst first, and of a class the newest
+	Total      int64       `json:"total"`               // that were chosen
+	After      string      `json:"after,omitempty"`
+	turning
+	Kinds   []string      `json:"kinds"` // that there are
+	Classes []audit.Class `json:"-"`
+	States  []string      `json:"-"`
 }
+
+// statuses are the words for states in URLs.
+var statuses = map[string]state.Status{stateOpen: state.StatusOpen, stateAcked: state.StatusAcknowledged, stateGone: state.StatusGone, stateAll: state.AnyStatus}
 
 func (s *Server) findings(r *http.Request) (*view, error) {
 	b, err := s.book(r)
@@ -104,77 +100,101 @@ func (s *Server) findings(r *http.Request) (*view, error) {
 	if !slices.Contains(p.States, p.State) {
 		return nil, badRequest("A finding is open, acknowledged or gone.")
 	}
-	if p.From, err = place(q.Get("from")); err != nil {
-		return nil, err
+	if of := q.Get("repository"); of != "" {
+		if p.Repository, err = tuf.ParseDigest(of); err != nil {
+			return nil, badRequest("A repository is named by 64 digits of hex, in lower case.")
+		}
 	}
-	err = b.read(r.Context(), func(db *reader) error { return b.listFindings(r.Context(), db, p) })
+	next := ""
+	err = b.read(r.Context(), func(db *reader) (err error) {
+		if err := p.count(r.Context(), db); err != nil {
+			return err
+		}
+		p.Findings, next, err = b.listFindings(r.Context(), db, state.FindingQuery{Class: p.Class, Kind: p.Kind, Repository: p.Repository, Status: statuses[p.State]}, q.Get("after"), pageSize)
+		return err
+	})
 	if err != nil && !errors.Is(err, errNothingYet) {
 		return nil, err
 	}
-	p.turn(r)
+	p.turning = turn(r, next)
 	return &view{template: "findings", title: "Findings of " + b.Name, section: "logs", log: b.Name, data: p}, nil
 }
 
-// place reads where a list is to begin.
-func place(text string) (int, error) {
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, badRequest("A list begins at a number.")
-	}
-	return n, nil
+// turning are the links from a part of a list to others; empty: there is none.
+type turning struct {
+	Next  string `json:"next,omitempty"`
+	First string `json:"first,omitempty"`
 }
 
-// turn makes the links to the pages before and after.
-func (p *findingsPage) turn(r *http.Request) {
-	link := func(from int) string {
-		q := r.URL.Query()
-		q.Set("from", strconv.Itoa(from))
-		if from == 0 {
-			q.Del("from")
-		}
-		return "?" + q.Encode()
+// turn returns the links of a list that goes on after next.
+func turn(r *http.Request, next string) (t turning) {
+	q := r.URL.Query()
+	if q.Has("after") {
+		q.Del("after")
+		t.First = "?" + q.Encode()
 	}
-	if p.From > 0 {
-		p.Back = link(max(p.From-pageSize, 0))
+	if next != "" {
+		q.Set("after", next)
+		t.Next = "?" + q.Encode()
 	}
-	if p.From+len(p.Findings) < p.Total {
-		p.Next = link(p.From + pageSize)
-	}
+	return t
 }
 
-// listFindings reads the findings that are chosen, the worst first, and of a class the newest.
-func (b *book) listFindings(ctx context.Context, db *reader, p *findingsPage) error {
-	kinds := map[string]bool{}
-	var chosen []state.Finding
-	err := db.Findings(ctx, p.State == stateGone || p.State == stateAll, func(f state.Finding) error {
-		kinds[f.Kind] = true
-		if (p.Class == "" || f.Class == p.Class) && (p.Kind == "" || f.Kind == p.Kind) && (p.State == stateAll || stateOf(f) == p.State) {
-			chosen = append(chosen, f)
+// count counts the findings that are chosen, and lists the kinds that there are.
+func (p *findingsPage) count(ctx context.Context, db *reader) error {
+	counts, err := db.FindingCounts(ctx, p.Repository)
+	for _, c := range counts {
+		p.Kinds = append(p.Kinds, c.Kind)
+		if p.Class != "" && c.Class != p.Class || p.Kind != "" && c.Kind != p.Kind {
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		p.Total += map[string]int64{stateOpen: c.Open, stateAcked: c.Acknowledged, stateGone: c.Gone, stateAll: c.Open + c.Acknowledged + c.Gone}[p.State]
 	}
-	slices.SortStableFunc(chosen, func(x, y state.Finding) int {
-		return cmp.Or(cmp.Compare(classRank(x.Class), classRank(y.Class)), cmp.Compare(y.First, x.First), cmp.Compare(y.Leaf, x.Leaf))
-	})
-	p.Total = len(chosen)
-	for _, f := range chosen[min(p.From, len(chosen)):min(p.From+pageSize, len(chosen))] {
-		line, err := b.lineOf(ctx, f)
+	return err
+}
+
+// listFindings reads findings, the worst first, and of a class the newest. Where a list goes
+// on is the class and the place in it.
+func (b *book) listFindings(ctx context.Context, db *reader, q state.FindingQuery, after string, most int) (list []foundLine, next string, err error) {
+	list = []foundLine{}
+	of := classes
+	if q.Class != "" {
+		of = []audit.Class{audit.Class(q.Class)}
+	} else if q.Kind != "" {
+		of = []audit.Class{audit.Kind(q.Kind).Class()}
+	}
+	if class, rest, ok := strings.Cut(after, "."); after != "" {
+		at := slices.Index(of, audit.Class(class))
+		if !ok || at < 0 {
+			return nil, "", badRequest("The list does not go on from there.")
+		}
+		of, after = of[at:], rest
+	}
+	for i, class := range of {
+		q.Class = string(class)
+		found, more, err := db.ListFindings(ctx, q, state.Page{After: after, Limit: most - len(list)})
+		if errors.Is(err, state.ErrPage) {
+			return nil, "", badRequest("The list does not go on from there.")
+		}
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		p.Findings = append(p.Findings, line)
+		after = ""
+		for _, f := range found {
+			line, err := b.lineOf(ctx, db, f)
+			if err != nil {
+				return nil, "", err
+			}
+			list = append(list, line)
+		}
+		if more != "" {
+			return list, string(class) + "." + more, nil
+		}
+		if len(list) == most && i+1 < len(of) {
+			return list, string(of[i+1]) + ".", nil
+		}
 	}
-	for kind := range kinds {
-		p.Kinds = append(p.Kinds, kind)
-	}
-	slices.Sort(p.Kinds)
-	return nil
+	return list, "", nil
 }
 
 func classRank(class string) int { return slices.Index(classes, audit.Class(class)) }
@@ -191,24 +211,21 @@ type findingPage struct {
 }
 
 // readFinding returns the finding of a log with an id.
-func (b *book) readFinding(ctx context.Context, id string) (kept state.Finding, err error) {
-	if len(id) != len(state.ShortID([32]byte{})) || strings.Trim(id, "0123456789abcdef") != "" {
-		return kept, notFound("A finding is named by 12 digits of hex.")
-	}
+func (b *book) readFinding(ctx context.Context, id string) (line foundLine, err error) {
 	found := false
 	err = b.read(ctx, func(db *reader) error {
-		return enough(db.Findings(ctx, true, func(f state.Finding) error {
-			if f.ID() == id {
-				kept, found = f, true
-				return errEnough
-			}
-			return nil
-		}))
+		kept, ok, err := db.FindingByID(ctx, id)
+		if err != nil || !ok {
+			return err
+		}
+		found = true
+		line, err = b.lineOf(ctx, db, kept)
+		return err
 	})
 	if err == nil && !found || errors.Is(err, errNothingYet) {
-		err = notFound("The log %s has no finding %s.", b.Name, id)
+		err = notFound("The log %s has no finding %s: one is named by 12 digits of hex.", b.Name, printable.Line(tuf.Clip(id)))
 	}
-	return kept, err
+	return line, err
 }
 
 func (s *Server) finding(r *http.Request) (*view, error) {
@@ -216,33 +233,29 @@ func (s *Server) finding(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept, err := b.readFinding(r.Context(), r.PathValue("id"))
+	line, err := b.readFinding(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
-	return s.findingView(r.Context(), b, kept)
+	return b.findingView(line), nil
 }
 
-// findingAnywhere is the finding of whichever log has it: alerts link to it.
+// findingAnywhere is the finding of the log that has it: for a link that does not name one.
 func (s *Server) findingAnywhere(r *http.Request) (*view, error) {
 	for _, b := range s.books {
-		kept, err := b.readFinding(r.Context(), r.PathValue("id"))
+		line, err := b.readFinding(r.Context(), r.PathValue("id"))
 		if errors.As(err, new(errNotFound)) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		return s.findingView(r.Context(), b, kept)
+		return b.findingView(line), nil
 	}
 	return nil, notFound("No log here has a finding of that name. Findings stay here when they are gone: it may be of another auditor.")
 }
 
-func (s *Server) findingView(ctx context.Context, b *book, kept state.Finding) (*view, error) {
-	line, err := b.lineOf(ctx, kept)
-	if err != nil {
-		return nil, err
-	}
+func (b *book) findingView(line foundLine) *view {
 	p := &findingPage{foundLine: line, Meaning: classWord(line.Class), DocsAt: "docs/findings.md#" + string(line.Kind)}
 	p.Commands, p.Checks = b.checks(line.Finding)
 	if line.Index >= 0 {
@@ -251,7 +264,7 @@ func (s *Server) findingView(ctx context.Context, b *book, kept state.Finding) (
 	if !line.Repository.IsZero() {
 		p.Vendor = pathOf("logs", b.Name, "repositories", line.Repository)
 	}
-	return &view{template: "finding", title: string(line.Kind), section: "logs", log: b.Name, data: p}, nil
+	return &view{template: "finding", title: string(line.Kind), section: "logs", log: b.Name, data: p}
 }
 
 // checks returns the commands with which a reader checks a finding.
@@ -294,11 +307,7 @@ func (s *Server) evidenceFile(w http.ResponseWriter, r *http.Request) {
 
 // evidence reads a file of evidence. Its name is compared with those that the finding has.
 func (b *book) evidence(ctx context.Context, id, name string) (string, []byte, error) {
-	kept, err := b.readFinding(ctx, id)
-	if err != nil {
-		return "", nil, err
-	}
-	f, err := findingOf(kept)
+	f, err := b.readFinding(ctx, id)
 	if err != nil {
 		return "", nil, err
 	}
@@ -309,7 +318,7 @@ func (b *book) evidence(ctx context.Context, id, name string) (string, []byte, e
 		if e.Text != "" {
 			return e.Name, []byte(e.Text), nil
 		}
-		path := filepath.Join(b.StateDir, "evidence", fmt.Sprintf("%s-%s", filepath.Base(kept.Kind), kept.ID()), e.Name)
+		path := filepath.Join(b.StateDir, "evidence", fmt.Sprintf("%s-%s", filepath.Base(string(f.Kind)), f.ID), e.Name)
 		content, err := regular.ReadSome(path, maxEvidence+1)
 		switch {
 		case errors.Is(err, os.ErrNotExist):

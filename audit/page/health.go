@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // health is what the first page says of a log.
@@ -36,6 +37,8 @@ type health struct {
 	Outages    []string           `json:"outages"`              // what could not be checked
 	Suppressed []audit.Suppressed `json:"suppressed,omitempty"` // findings that were not kept
 	Status     *Status            `json:"status,omitempty"`
+
+	against map[audit.Class]bool // classes of findings that the log answers for, acknowledged or not
 }
 
 // cosigned is a witness of the policy.
@@ -91,7 +94,7 @@ func (b *book) health(ctx context.Context) (*health, error) {
 
 func (b *book) newHealth(ctx context.Context) *health {
 	h := &health{Name: b.Name, Origin: b.origin, URL: b.URL, Witnesses: []cosigned{}, Quorum: quorumWords(b.Policy),
-		Verdicts: map[string]int64{}, Open: map[string]int64{}, Outages: []string{}, Status: b.status(ctx)}
+		Verdicts: map[string]int64{}, Open: map[string]int64{}, against: map[audit.Class]bool{}, Outages: []string{}, Status: b.status(ctx)}
 	for _, w := range b.Policy.Witnesses {
 		h.Witnesses = append(h.Witnesses, cosigned{Name: w.Name, Key: w.Key.String()})
 	}
@@ -110,7 +113,9 @@ func (b *book) newHealth(ctx context.Context) *health {
 func (b *book) readHealth(ctx context.Context, db *reader, h *health) error {
 	h.Judged = db.Size()
 	c, err := b.verified(ctx, db)
-	if err != nil {
+	if errors.Is(err, errOtherPolicy) {
+		h.WhyNot = append(h.WhyNot, err.Error())
+	} else if err != nil {
 		return err
 	}
 	if c != nil {
@@ -155,27 +160,42 @@ const maxOutages = 20
 
 // countFindings counts those that are there, and lists outages.
 func (b *book) countFindings(ctx context.Context, db *reader, h *health) error {
-	return db.Findings(ctx, false, func(f state.Finding) error {
-		if f.Class == string(audit.Outage) && len(h.Outages) < maxOutages {
-			found, err := findingOf(f)
-			if err != nil {
-				return err
-			}
-			h.Outages = append(h.Outages, found.Sentence)
+	counts, err := db.FindingCounts(ctx, tuf.Digest{})
+	if err != nil {
+		return err
+	}
+	for _, c := range counts {
+		h.Acked += c.Acknowledged
+		if c.Open > 0 {
+			h.Open[c.Class] += c.Open
 		}
-		if f.Acked != 0 {
-			h.Acked++
-		} else {
-			h.Open[f.Class]++
+		class := audit.Class(c.Class)
+		if c.Open+c.Acknowledged == 0 || h.against[class] || class == audit.Equivocation || class == audit.Hygiene {
+			continue
 		}
+		// Those that others were asked about, the log does not answer for.
+		err := db.OfKind(ctx, c.Kind, func(state.Finding) error {
+			h.against[class] = true
+			return errEnough
+		})
+		if enough(err) != nil {
+			return err
+		}
+	}
+	if h.Open[string(audit.Outage)] == 0 {
 		return nil
-	})
+	}
+	outages, _, err := b.listFindings(ctx, db, state.FindingQuery{Class: string(audit.Outage), Status: state.StatusOpen}, "", maxOutages)
+	for _, f := range outages {
+		h.Outages = append(h.Outages, f.Sentence)
+	}
+	return err
 }
 
 // conclude words what was read.
 func (h *health) conclude(again int, verdicts map[state.Verdict]int64) {
 	why := func(format string, args ...any) { h.WhyNot = append(h.WhyNot, fmt.Sprintf(format, args...)) }
-	if h.Size == 0 && h.Root == "" {
+	if h.Root == "" && len(h.WhyNot) == 0 {
 		why("no checkpoint was verified")
 	}
 	if waiting := h.Size - h.Judged; waiting > 0 {
@@ -189,17 +209,20 @@ func (h *health) conclude(again int, verdicts map[state.Verdict]int64) {
 			why("%s %s", plural(n, "entry"), map[state.Verdict]string{state.Wrong: "should not be in the log", state.NotJudged: "could not be judged", state.UnknownToUs: "of a kind that this auditor does not know"}[v])
 		}
 	}
-	against := h.Open[string(audit.Tampering)]
-	if against > 0 {
-		why("%s that the log answers for", plural(against, "finding"))
+	// That somebody here knows of a finding does not change what the log did.
+	if h.against[audit.Tampering] {
+		why("there are findings of class tampering, which the log answers for")
 	}
-	if n := h.Open[string(audit.Outage)]; n > 0 {
-		why("%s: something could not be fetched or checked", plural(n, "outage"))
+	if h.against[audit.Unexpected] {
+		why("there are entries that this auditor cannot judge")
+	}
+	if h.against[audit.Outage] {
+		why("something could not be fetched or checked")
 	}
 	h.Vouches = len(h.WhyNot) == 0
 	open := h.Open[string(audit.Equivocation)] + h.Open[string(audit.Unexpected)]
 	switch {
-	case against > 0 || verdicts[state.Wrong] > 0:
+	case h.against[audit.Tampering] || h.Open[string(audit.Tampering)] > 0 || verdicts[state.Wrong] > 0:
 		h.Word, h.Tone = "not in order", "bad"
 		h.Sentence = "The log, or a server of its files, did what it must not do. See the findings before you trust what it alone vouches for."
 	case h.Size == 0 && h.Judged == 0:

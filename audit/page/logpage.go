@@ -13,9 +13,9 @@ import (
 type logPage struct {
 	*health
 	Chart    *chart      `json:"growth,omitempty"`
-	Newest   []entryLine `json:"newest"`   // the last entries, the newest first
+	Newest   []entryLine `json:"newest"`   // the last entries but snapshots and timestamps, the newest first
 	Findings []foundLine `json:"findings"` // open ones, the worst first
-	Total    int         `json:"findings_total"`
+	Total    int64       `json:"findings_total"`
 	Watched  []Watched   `json:"watched,omitempty"`
 }
 
@@ -37,6 +37,7 @@ type entryLine struct {
 
 const (
 	newestShown   = 12 // entries on a log's page
+	newestLooked  = 200
 	findingsShown = 8
 )
 
@@ -65,19 +66,25 @@ func (s *Server) logPage(r *http.Request) (*view, error) {
 }
 
 func (b *book) readLog(ctx context.Context, db *reader, p *logPage) error {
-	size := db.Size()
-	err := db.Leaves(ctx, max(size-newestShown, 0), size, func(l state.Leaf) error {
-		p.Newest = append([]entryLine{b.entryOf(ctx, l)}, p.Newest...)
-		return nil
-	})
+	newest, _, err := db.NewestLeaves(ctx, state.LeafQuery{}, state.Page{Limit: newestLooked})
 	if err != nil {
 		return err
 	}
-	list := &findingsPage{State: stateOpen}
-	if err := b.listFindings(ctx, db, list); err != nil {
+	for _, l := range newest {
+		if len(p.Newest) < newestShown && !minor(l.Role) {
+			e := b.entryOf(ctx, l)
+			if e.Seen, err = b.seen(ctx, db, l.Index); err != nil {
+				return err
+			}
+			p.Newest = append(p.Newest, e)
+		}
+	}
+	for _, n := range p.Open {
+		p.Total += n
+	}
+	if p.Findings, _, err = b.listFindings(ctx, db, state.FindingQuery{Status: state.StatusOpen}, "", findingsShown); err != nil {
 		return err
 	}
-	p.Findings, p.Total = list.Findings[:min(len(list.Findings), findingsShown)], list.Total
 	p.Chart, err = b.growth(ctx, db)
 	return err
 }

@@ -369,7 +369,8 @@ func (d document) check(t testing.TB) {
 		}
 	}
 	for _, n := range d.all("input", "select") {
-		if id, _ := attr(n, "id"); id == "" {
+		kind, _ := attr(n, "type")
+		if id, _ := attr(n, "id"); id == "" && kind != "hidden" {
 			fault("a field without a label")
 		}
 	}

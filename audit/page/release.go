@@ -23,9 +23,10 @@ type releasePage struct {
 	*leaf.Fields
 	Verdict  audit.Verdict `json:"verdict"`
 	Expires  int64         `json:"expires,omitempty"`
-	Name     string        `json:"name,omitempty"`  // of the repository, here
-	InForce  *bool         `json:"in_force"`        // nil: it is not known
-	Newer    *int64        `json:"newer,omitempty"` // the next release of its role
+	Seen     int64         `json:"seen_by,omitempty"` // when a quorum of witnesses had seen it
+	Name     string        `json:"name,omitempty"`    // of the repository, here
+	InForce  *bool         `json:"in_force"`          // nil: it is not known
+	Newer    *int64        `json:"newer,omitempty"`   // the next release of its role
 	Older    *int64        `json:"older,omitempty"`
 	Rivals   []int64       `json:"rivals,omitempty"` // entries of its role and version with another payload
 	Meaning  *meaning      `json:"meaning"`
@@ -126,7 +127,7 @@ func (b *book) command(words string) string {
 
 // around reads what else the log has about an entry: rivals, the release before and after,
 // findings.
-func (b *book) around(ctx context.Context, db *reader, l state.Leaf, p *releasePage) error {
+func (b *book) around(ctx context.Context, db *reader, l state.Leaf, p *releasePage) (err error) {
 	if l.IsLeaf() {
 		err := db.LeavesOfVersion(ctx, l.Repository, l.Role, l.Version, func(other state.Leaf) error {
 			if other.Verdict == state.Right && other.Payload != l.Payload && len(p.Rivals) < pageSize {
@@ -162,14 +163,25 @@ func (b *book) around(ctx context.Context, db *reader, l state.Leaf, p *releaseP
 			}
 		}
 	}
-	return db.Findings(ctx, true, func(f state.Finding) error {
-		if f.Leaf != l.Index || len(p.Findings) >= pageSize {
-			return nil
-		}
-		line, err := b.lineOf(ctx, f)
-		p.Findings = append(p.Findings, line)
+	var of tuf.Digest
+	if l.IsLeaf() {
+		of = l.Repository
+	}
+	if p.Seen, err = b.seen(ctx, db, l.Index); err != nil {
 		return err
-	})
+	}
+	found, err := db.FindingsOf(ctx, of, l.Index, pageSize)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		line, err := b.lineOf(ctx, db, f)
+		if err != nil {
+			return err
+		}
+		p.Findings = append(p.Findings, line)
+	}
+	return nil
 }
 
 // say words what the auditor says of an entry.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -18,34 +19,28 @@ import (
 type repositoriesPage struct {
 	Log          string           `json:"log"`
 	Query        string           `json:"query,omitempty"`
+	Order        string           `json:"order"` // newest, id or findings
 	Repositories []repositoryLine `json:"repositories"`
-	From         int              `json:"from"`
-	More         bool             `json:"more,omitempty"`
-	Next         string           `json:"next,omitempty"`
-	Back         string           `json:"back,omitempty"`
+	Total        int64            `json:"total"` // that the log has
+	turning
 }
 
 // repositoryLine is a repository in a list.
 type repositoryLine struct {
 	ID       string `json:"id"`
 	Name     string `json:"name,omitempty"` // here
-	Genesis  int64  `json:"genesis"`        // its first entry
-	Releases int64  `json:"releases"`       // -1: it is being counted
-	Evidence int64  `json:"evidence"`
-	Roles    int    `json:"roles"`
-	Expired  bool   `json:"expired,omitempty"` // a release in force has
-	Again    bool   `json:"again,omitempty"`   // it is being judged again
+	Genesis  int64  `json:"genesis"`        // its first entry; -1: none of its entries is right
+	Newest   int64  `json:"newest"`         // its newest entry
+	Entries  int64  `json:"entries"`
+	Findings int64  `json:"findings"` // that are open
 }
 
-func (b *book) lineOfRepository(ctx context.Context, known state.Repository) repositoryLine {
-	line := repositoryLine{ID: known.ID.String(), Name: b.name(ctx, known.ID), Genesis: known.Genesis, Releases: -1, Again: known.Again}
-	if report, ok := reportOf(known); ok {
-		line.Releases, line.Evidence, line.Roles = report.Releases, report.Evidence, len(report.Roles)
-		now := b.now().Unix()
-		line.Expired = slices.ContainsFunc(report.Roles, func(r audit.RoleReport) bool { return r.Index >= 0 && r.Expires < now })
-	}
-	return line
+func (b *book) lineOfRepository(ctx context.Context, l state.Listing) repositoryLine {
+	return repositoryLine{ID: l.ID.String(), Name: b.name(ctx, l.ID), Genesis: l.Genesis, Newest: l.Newest, Entries: l.Leaves, Findings: l.Findings}
 }
+
+// orders are the words for orders in URLs.
+var orders = map[string]state.Order{"newest": state.ByNewest, "id": state.ByID, "findings": state.ByFindings}
 
 func (s *Server) repositories(r *http.Request) (*view, error) {
 	b, err := s.book(r)
@@ -53,63 +48,57 @@ func (s *Server) repositories(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	q := r.URL.Query()
-	p := &repositoriesPage{Log: b.Name, Query: strings.TrimSpace(q.Get("q")), Repositories: []repositoryLine{}}
-	if p.From, err = place(q.Get("from")); err != nil {
-		return nil, err
+	p := &repositoriesPage{Log: b.Name, Query: strings.TrimSpace(q.Get("q")), Order: cmp.Or(q.Get("order"), "newest"), Repositories: []repositoryLine{}}
+	if _, ok := orders[p.Order]; !ok {
+		return nil, badRequest("Repositories are listed by newest, by id or by findings.")
 	}
-	err = b.read(r.Context(), func(db *reader) error { return b.listRepositories(r.Context(), db, p) })
+	next := ""
+	err = b.read(r.Context(), func(db *reader) (err error) {
+		if p.Total, err = db.CountRepositories(r.Context()); err != nil {
+			return err
+		}
+		p.Repositories, next, err = b.listRepositories(r.Context(), db, p.Query, orders[p.Order], q.Get("after"), pageSize)
+		return err
+	})
 	if err != nil && !errors.Is(err, errNothingYet) {
 		return nil, err
 	}
-	link := func(from int) string {
-		v := r.URL.Query()
-		v.Set("from", strconv.Itoa(from))
-		if from == 0 {
-			v.Del("from")
-		}
-		return "?" + v.Encode()
-	}
-	if p.From > 0 {
-		p.Back = link(max(p.From-pageSize, 0))
-	}
-	if p.More {
-		p.Next = link(p.From + pageSize)
-	}
+	p.turning = turn(r, next)
 	return &view{template: "repositories", title: "Repositories of " + b.Name, section: "logs", log: b.Name, data: p}, nil
 }
 
-// listRepositories reads those whose id begins with the query, or whose name here has it in
-// it; those with a name first.
-func (b *book) listRepositories(ctx context.Context, db *reader, p *repositoriesPage) error {
-	query := strings.ToLower(p.Query)
-	if query != "" && !isHex(query) {
+// listRepositories reads those whose id begins with a query, or whose name here has it in it.
+func (b *book) listRepositories(ctx context.Context, db *reader, query string, order state.Order, after string, most int) (list []repositoryLine, next string, err error) {
+	list = []repositoryLine{}
+	query = strings.ToLower(query)
+	if query != "" {
 		for _, w := range b.known(ctx) {
-			if !strings.Contains(strings.ToLower(w.Name), query) {
+			if after != "" || len(list) == most || !strings.Contains(strings.ToLower(w.Name), query) {
 				continue
 			}
-			known, ok, err := db.Repository(ctx, w.ID)
+			found, _, err := db.ListRepositories(ctx, state.RepositoryQuery{Order: state.ByID, Prefix: w.ID.String()}, state.Page{Limit: 1})
 			if err != nil {
-				return err
+				return nil, "", err
 			}
-			if ok {
-				p.Repositories = append(p.Repositories, b.lineOfRepository(ctx, known))
+			for _, l := range found {
+				list = append(list, b.lineOfRepository(ctx, l))
 			}
 		}
-		slices.SortFunc(p.Repositories, func(x, y repositoryLine) int { return cmp.Compare(x.Genesis, y.Genesis) })
-		return nil
+		order = state.ByID
+		if !isHex(query) || len(query) > 2*len(tuf.Digest{}) {
+			return list, "", nil
+		}
 	}
-	at := 0
-	return enough(db.Repositories(ctx, query, func(known state.Repository) error {
-		if at++; at <= p.From {
-			return nil
+	found, next, err := db.ListRepositories(ctx, state.RepositoryQuery{Order: order, Prefix: query}, state.Page{After: after, Limit: most})
+	if errors.Is(err, state.ErrPage) {
+		return nil, "", badRequest("The list does not go on from there.")
+	}
+	for _, l := range found {
+		if !slices.ContainsFunc(list, func(other repositoryLine) bool { return other.ID == l.ID.String() }) {
+			list = append(list, b.lineOfRepository(ctx, l))
 		}
-		if len(p.Repositories) == pageSize {
-			p.More = true
-			return errEnough
-		}
-		p.Repositories = append(p.Repositories, b.lineOfRepository(ctx, known))
-		return nil
-	}))
+	}
+	return list, next, err
 }
 
 func isHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == "" }
@@ -118,31 +107,42 @@ func isHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == 
 type repositoryPage struct {
 	Log       string                  `json:"log"`
 	ID        tuf.Digest              `json:"id"`
-	Line      repositoryLine          `json:"summary"`
+	Genesis   int64                   `json:"genesis"`
+	Again     bool                    `json:"again,omitempty"` // it is being judged again
 	Watched   Watched                 `json:"watched"`
 	Report    *audit.RepositoryReport `json:"report,omitempty"` // nil: it is being made
 	Told      *told                   `json:"told"`
-	Timeline  []event                 `json:"timeline"`                 // the newest first
-	Older     int                     `json:"timeline_older,omitempty"` // events beyond those
-	Findings  []foundLine             `json:"findings"`                 // that are there
-	Gone      int                     `json:"findings_gone"`
+	Timeline  []event                 `json:"timeline"` // the newest first
+	turning                           // of the timeline
+	Findings  []foundLine             `json:"findings"` // that are there, the worst first
+	Open      int64                   `json:"findings_open"`
+	Acked     int64                   `json:"findings_acknowledged"`
+	Gone      int64                   `json:"findings_gone"`
+	Serious   int64                   `json:"findings_serious"` // open ones of the worst classes
 	Command   string                  `json:"command"`
 	Sentences []string                `json:"sentences"`
 }
 
 // event is something that happened to a repository.
 type event struct {
-	Index    int64  `json:"index"` // -1: no entry
-	Time     int64  `json:"time,omitempty"`
-	Kind     string `json:"kind"` // genesis, rotation, release, evidence or finding
-	Text     string `json:"text"`
-	Finding  string `json:"finding,omitempty"` // its id
-	Class    string `json:"class,omitempty"`
-	sequence int64
+	Index   int64  `json:"index"` // -1: no entry
+	Time    int64  `json:"time,omitempty"`
+	Kind    string `json:"kind"` // genesis, rotation, release, evidence or finding
+	Text    string `json:"text"`
+	Finding string `json:"finding,omitempty"` // its id
+	Class   string `json:"class,omitempty"`
 }
 
-// maxEvents is how many events a timeline has.
-const maxEvents = 40
+const (
+	// maxEvents is how many entries are read at a time for a part of a timeline, until half as
+	// many are no snapshots or timestamps, and maxParts how many times.
+	maxEvents = 40
+	maxParts  = 10
+	// maxAbout is how many findings about a repository its page lists, and maxInTimeline how
+	// many it looks at to put them into the timeline.
+	maxAbout      = 6
+	maxInTimeline = 400
+)
 
 func (s *Server) repository(r *http.Request) (*view, error) {
 	b, err := s.book(r)
@@ -153,11 +153,13 @@ func (s *Server) repository(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, notFound("A repository is named by 64 digits of hex, in lower case. The list of repositories finds one by the beginning.")
 	}
-	p := &repositoryPage{Log: b.Name, ID: id, Timeline: []event{}, Findings: []foundLine{}}
-	p.Watched = b.watched(r.Context(), id)
+	p := &repositoryPage{Log: b.Name, ID: id, Timeline: []event{}, Findings: []foundLine{}, Watched: b.watched(r.Context(), id)}
 	var w *window
+	next := ""
 	err = b.read(r.Context(), func(db *reader) (err error) {
-		w, err = b.readRepository(r.Context(), db, p)
+		if w, err = b.readRepository(r.Context(), db, p); err == nil {
+			next, err = b.readTimeline(r.Context(), db, p, r.URL.Query().Get("after"))
+		}
 		return err
 	})
 	if errors.Is(err, errNothingYet) {
@@ -166,12 +168,12 @@ func (s *Server) repository(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.turning = turn(r, next)
+	p.Told = &told{Trouble: errLong.Error()}
 	if w != nil {
 		if p.Told, err = b.tell(r.Context(), w); err != nil {
 			return nil, err
 		}
-	} else {
-		p.Told = &told{Trouble: errLong.Error()}
 	}
 	p.Command = b.command("auditor show " + id.String())
 	p.Sentences = p.say()
@@ -192,102 +194,124 @@ func (b *book) readRepository(ctx context.Context, db *reader, p *repositoryPage
 	if err != nil {
 		return nil, err
 	}
-	p.Line = b.lineOfRepository(ctx, known)
+	p.Genesis, p.Again = known.Genesis, known.Again
 	if report, ok := reportOf(known); ok {
 		p.Report = &report
 	}
+	counts, err := db.FindingCounts(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range counts {
+		p.Open, p.Acked, p.Gone = p.Open+c.Open, p.Acked+c.Acknowledged, p.Gone+c.Gone
+		if slices.Contains(worst, audit.Class(c.Class)) {
+			p.Serious += c.Open
+		}
+	}
+	for _, status := range []state.Status{state.StatusOpen, state.StatusAcknowledged} {
+		if room := maxAbout - len(p.Findings); room > 0 {
+			found, _, err := b.listFindings(ctx, db, state.FindingQuery{Repository: p.ID, Status: status}, "", room)
+			if err != nil {
+				return nil, err
+			}
+			p.Findings = append(p.Findings, found...)
+		}
+	}
 	w, err := windowOf(ctx, db, known)
-	if err != nil && !errors.Is(err, errLong) {
-		return nil, err
+	if errors.Is(err, errLong) {
+		return nil, nil //nolint:nilnil // it is said in the comment
 	}
-	if err := b.findingsAbout(ctx, db, p); err != nil {
-		return nil, err
-	}
-	if w != nil {
-		p.addReleases(w)
-	}
-	slices.SortStableFunc(p.Timeline, func(x, y event) int {
-		return cmp.Or(cmp.Compare(y.sequence, x.sequence), cmp.Compare(x.Kind, y.Kind))
-	})
-	if p.Older = len(p.Timeline) - maxEvents; p.Older > 0 {
-		p.Timeline = p.Timeline[:maxEvents]
-	}
-	p.Older = max(p.Older, 0)
-	return w, nil
+	return w, err
 }
 
-// findingsAbout reads the findings about a repository.
-func (b *book) findingsAbout(ctx context.Context, db *reader, p *repositoryPage) error {
-	last := db.Size()
-	err := db.Findings(ctx, true, func(f state.Finding) error {
-		if f.Repository != p.ID {
-			return nil
+// readTimeline reads a part of the timeline: entries, and the findings about them. The first
+// part begins with the findings that are about no entry.
+func (b *book) readTimeline(ctx context.Context, db *reader, p *repositoryPage, after string) (next string, err error) {
+	first := after == ""
+	var leaves []state.Leaf
+	told := 0
+	for range maxParts {
+		part, more, err := db.NewestLeaves(ctx, state.LeafQuery{Repository: p.ID}, state.Page{After: after, Limit: maxEvents})
+		if errors.Is(err, state.ErrPage) {
+			return "", badRequest("The timeline does not go on from there.")
 		}
-		line, err := b.lineOf(ctx, f)
 		if err != nil {
-			return err
+			return "", err
 		}
-		if line.State == stateGone {
-			p.Gone++
-		} else if len(p.Findings) < pageSize {
-			p.Findings = append(p.Findings, line)
+		leaves = append(leaves, part...)
+		for _, l := range part {
+			if !minor(l.Role) {
+				told++
+			}
 		}
-		e := event{Index: line.Index, Time: line.Time, Kind: "finding", Text: line.Sentence, Finding: line.ID, Class: string(line.Class), sequence: line.Index}
-		if e.Index < 0 {
-			e.sequence = last // it is true of the present
+		if next, after = more, more; next == "" || told >= maxEvents/2 {
+			break
 		}
-		if line.State != stateGone || e.Index >= 0 {
-			p.Timeline = append(p.Timeline, e)
+	}
+	about := map[int64][]event{}
+	found, _, err := db.ListFindings(ctx, state.FindingQuery{Repository: p.ID}, state.Page{Limit: maxInTimeline})
+	if err != nil {
+		return "", err
+	}
+	for _, f := range found {
+		line, err := b.lineOf(ctx, db, f)
+		if err != nil {
+			return "", err
 		}
-		return nil
-	})
-	slices.SortStableFunc(p.Findings, func(x, y foundLine) int { return cmp.Compare(classRank(string(x.Class)), classRank(string(y.Class))) })
-	return err
-}
-
-// addReleases adds a repository's releases to its timeline.
-func (p *repositoryPage) addReleases(w *window) {
-	for i, r := range w.records {
-		if minor(r.Leaf.Role) {
+		if line.Index >= 0 || line.State != stateGone && first {
+			about[line.Index] = append(about[line.Index], event{Index: line.Index, Time: line.Time, Kind: "finding", Text: line.Sentence, Finding: line.ID, Class: string(line.Class)})
+		}
+	}
+	p.Timeline = append(p.Timeline, about[-1]...)
+	for _, l := range leaves {
+		p.Timeline = append(p.Timeline, about[l.Index]...)
+		if minor(l.Role) && len(about[l.Index]) == 0 {
 			continue
 		}
-		e := event{Index: r.Index, Kind: "release", Text: tuf.Word(r.Leaf.Role) + " " + strconv.FormatInt(r.Leaf.Version, 10) + " was released", sequence: r.Index}
-		switch {
-		case i == 0:
-			e.Kind, e.Text = "genesis", "the repository began, with root "+strconv.FormatInt(r.Leaf.Version, 10)
-		case r.Leaf.Contradicts != 0 || r.Leaf.Kind == "evidence":
-			e.Kind, e.Text = "evidence", "a second payload of "+tuf.Word(r.Leaf.Role)+" "+strconv.FormatInt(r.Leaf.Version, 10)+" was shown: its keys signed two"
-		case r.Leaf.Role == tuf.RoleRoot:
-			e.Kind, e.Text = "rotation", "root "+strconv.FormatInt(r.Leaf.Version, 10)+" replaced the one before"
+		e := eventOf(l, p.Genesis)
+		if e.Time, err = b.seen(ctx, db, l.Index); err != nil {
+			return "", err
 		}
 		p.Timeline = append(p.Timeline, e)
 	}
+	return next, nil
+}
+
+// eventOf says what an entry was for its repository.
+func eventOf(l state.Leaf, genesis int64) event {
+	is := tuf.Word(l.Role) + " " + strconv.FormatInt(l.Version, 10)
+	e := event{Index: l.Index, Kind: "release", Text: is + " was released"}
+	switch {
+	case l.Verdict != state.Right:
+		e.Text = is + " was logged, and is not right: " + string(l.Verdict)
+	case l.Index == genesis:
+		e.Kind, e.Text = "genesis", "the repository began, with "+is
+	case l.Kind == leaf.Evidence:
+		e.Kind, e.Text = "evidence", "a second payload of "+is+" was shown: its keys signed two"
+	case l.Role == tuf.RoleRoot:
+		e.Kind, e.Text = "rotation", is+" replaced the one before"
+	}
+	return e
 }
 
 // say words what a stranger can say.
 func (p *repositoryPage) say() []string {
 	var says []string
 	if p.Report != nil {
-		says = append(says, "The log has "+plural(p.Report.Releases, "release")+" of "+plural(len(p.Report.Roles), "role")+" of this repository, since entry "+number(p.Line.Genesis)+".")
+		says = append(says, "The log has "+plural(p.Report.Releases, "release")+" of "+plural(len(p.Report.Roles), "role")+" of this repository, since entry "+number(p.Genesis)+".")
 		if p.Report.Evidence > 0 {
 			says = append(says, "It also has "+plural(p.Report.Evidence, "proof")+" that its keys signed two payloads under one version.")
 		}
 	}
-	switch n := len(p.Findings); {
-	case n == 0:
-		says = append(says, "Nothing about it was found that is worth a look.")
+	switch {
+	case p.Serious > 0:
+		says = append(says, plural(p.Serious, "open finding")+" about it "+isAre(p.Serious)+" serious.")
+	case p.Open > 0:
+		says = append(says, plural(p.Open, "open finding")+" about it "+isAre(p.Open)+" worth a look, and none is serious.")
+	case p.Acked > 0:
+		says = append(says, "No finding about it is open; "+plural(p.Acked, "finding")+" "+isAre(p.Acked)+" acknowledged.")
 	default:
-		bad := 0
-		for _, f := range p.Findings {
-			if slices.Contains(worst, f.Class) {
-				bad++
-			}
-		}
-		if bad > 0 {
-			says = append(says, plural(bad, "finding")+" about it "+isAre(int64(bad))+" serious.")
-		} else {
-			says = append(says, plural(n, "finding")+" about it "+isAre(int64(n))+" worth a look, and none is serious.")
-		}
+		says = append(says, "Nothing about it was found that is worth a look.")
 	}
 	stood := 0
 	for _, row := range p.Told.Rows {
@@ -302,7 +326,7 @@ func (p *repositoryPage) say() []string {
 			says = append(says, "Of its last "+plural(n, "release")+", "+number(stood)+" "+standsOut(stood)+" from those before.")
 		}
 	}
-	if p.Line.Again {
+	if p.Again {
 		says = append(says, "It is being judged again now: a file that this takes was missing.")
 	}
 	return says

@@ -1,10 +1,12 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +21,6 @@ const (
 	maxQuery = tuf.MaxTargetPath
 	// maxHits is how many answers of a kind a search shows of a log.
 	maxHits = 50
-	// maxLooked is how many rows of a kind are looked at.
-	maxLooked = 5000
 )
 
 // searchPage is what a search finds.
@@ -38,6 +38,7 @@ type searchLog struct {
 	Log          string           `json:"log"`
 	Judged       int64            `json:"judged"` // entries that were searched
 	Files        []fileHit        `json:"files"`
+	Part         bool             `json:"part,omitempty"` // the files' paths have the query in them
 	MoreFiles    bool             `json:"more_files,omitempty"`
 	Named        []entryLine      `json:"entries"` // that name what is sought as their metadata or payload, or have the index
 	Keys         []keyHit         `json:"keys"`
@@ -161,45 +162,51 @@ func (b *book) find(ctx context.Context, db *reader, q query, found *searchLog) 
 			return err
 		}
 	}
-	if len(q.text) == 12 && isHex(q.text) {
-		if err := db.Findings(ctx, true, func(f state.Finding) error {
-			if f.ID() == q.text {
-				found.Finding = q.text
-			}
-			return nil
-		}); err != nil {
+	kept, ok, err := db.FindingByID(ctx, q.text)
+	if ok {
+		found.Finding = kept.ID()
+	}
+	return err
+}
+
+// findFiles finds target files by their hash or path; if no path is the query, those that have
+// it in it.
+func (b *book) findFiles(ctx context.Context, db *reader, q query, found *searchLog) error {
+	asks := []state.Search{{Query: state.Query{Path: q.text}}, {Part: q.text}}
+	switch {
+	case !q.sha256.IsZero():
+		asks = []state.Search{{Query: state.Query{SHA256: q.sha256}}}
+	case q.sha512 != nil:
+		asks = []state.Search{{Query: state.Query{SHA512: q.sha512}}}
+	case len(q.text) < minPart:
+		asks = asks[:1]
+	}
+	for _, ask := range asks {
+		files, next, err := db.SearchFiles(ctx, ask, state.Page{Limit: maxHits})
+		if err != nil {
 			return err
+		}
+		for _, f := range files {
+			hit := fileHit{Path: f.Path, Length: f.Length, Repository: f.Repository, Name: b.name(ctx, f.Repository), Role: f.Role,
+				Since: f.First, Last: f.Last, Newest: f.Open, Evidence: f.Evidence}
+			if !f.SHA256.IsZero() {
+				hit.SHA256 = f.SHA256.String()
+			}
+			if f.SHA512 != nil {
+				hit.SHA512 = fmt.Sprintf("%x", f.SHA512)
+			}
+			found.Files = append(found.Files, hit)
+		}
+		if found.MoreFiles = next != ""; len(files) > 0 {
+			found.Part = ask.Part != ""
+			return nil
 		}
 	}
 	return nil
 }
 
-func (b *book) findFiles(ctx context.Context, db *reader, q query, found *searchLog) error {
-	asks := state.Query{Path: q.text}
-	switch {
-	case !q.sha256.IsZero():
-		asks = state.Query{SHA256: q.sha256}
-	case q.sha512 != nil:
-		asks = state.Query{SHA512: q.sha512}
-	}
-	looked := 0
-	return enough(db.Files(ctx, asks, func(f state.File) error {
-		if looked++; looked > maxLooked || len(found.Files) == maxHits {
-			found.MoreFiles = true
-			return errEnough
-		}
-		hit := fileHit{Path: f.Path, Length: f.Length, Repository: f.Repository, Name: b.name(ctx, f.Repository), Role: f.Role,
-			Since: f.First, Last: f.Last, Newest: f.Open, Evidence: f.Evidence}
-		if !f.SHA256.IsZero() {
-			hit.SHA256 = f.SHA256.String()
-		}
-		if f.SHA512 != nil {
-			hit.SHA512 = fmt.Sprintf("%x", f.SHA512)
-		}
-		found.Files = append(found.Files, hit)
-		return nil
-	}))
-}
+// minPart is how many bytes of a path a search takes.
+const minPart = 3
 
 func (b *book) findEntries(ctx context.Context, db *reader, q query, found *searchLog) error {
 	add := func(l state.Leaf) error {
@@ -226,32 +233,31 @@ func (b *book) findKeys(ctx context.Context, db *reader, q query, found *searchL
 	if len(q.text) > tuf.MaxKeyID {
 		return nil
 	}
-	looked := 0
-	return enough(db.KeyUses(ctx, q.text, tuf.KeyIdentity{}, func(k state.KeyUse) error {
-		if looked++; looked > maxLooked || len(found.Keys) == maxHits {
-			found.MoreKeys = true
-			return errEnough
-		}
+	if len(q.text) < minPrefix {
+		return nil
+	}
+	keys, next, err := db.SearchKeys(ctx, state.KeySearch{Prefix: q.text}, state.Page{Limit: maxHits})
+	for _, k := range keys {
 		found.Keys = append(found.Keys, keyHit{ID: k.ID, Repository: k.Repository, Name: b.name(ctx, k.Repository), Role: k.Role,
 			Since: k.First, Last: k.Last, Newest: k.Open, Signs: k.Signs, More: k.More})
-		return nil
-	}))
+	}
+	found.MoreKeys = next != ""
+	return err
 }
 
 func (b *book) findRepositories(ctx context.Context, db *reader, q query, found *searchLog) error {
-	p := &repositoriesPage{Query: q.text}
-	if q.prefix != "" {
-		p.Query = q.prefix
+	sought := cmp.Or(q.prefix, q.text)
+	list, next, err := b.listRepositories(ctx, db, sought, state.ByID, "", maxHits)
+	if q.prefix != "" && len(q.prefix) < minPrefix {
+		// All too many ids begin so.
+		list, next = slices.DeleteFunc(list, func(l repositoryLine) bool { return l.Name == "" }), ""
 	}
-	if len(p.Query) < 4 && q.prefix != "" {
-		return nil // everything begins so
-	}
-	if err := b.listRepositories(ctx, db, p); err != nil {
-		return err
-	}
-	found.Repositories, found.MoreRepos = p.Repositories, p.More
-	return nil
+	found.Repositories, found.MoreRepos = list, next != ""
+	return err
 }
+
+// minPrefix is how many digits of an id a search takes.
+const minPrefix = 4
 
 // findRoles finds the roles of a name in the repositories that have a name here: of all
 // others it would be a list of everybody who has called a role so.
@@ -282,10 +288,10 @@ func (p *searchPage) say() {
 	}
 	what := printable.Line(tuf.Clip(p.Query))
 	if p.Found {
-		p.Sentence = "This is in the log."
+		p.Sentence = "This was found."
 		for _, l := range p.Logs {
 			for _, f := range l.Files {
-				if f.Newest && !f.Evidence {
+				if f.Newest && !f.Evidence && !l.Part {
 					p.Sentence = "A release in force lists this file. Compare the repository's id with your vendor's: anybody may list any file."
 				}
 			}

@@ -27,12 +27,18 @@ const (
 	// maxChangesOne on its own.
 	maxChanges    = 12
 	maxChangesOne = 400
-	// maxWhole is how many leaves are read of a repository to compare each with all before;
-	// of a larger one it is the last lastOfRole of each role.
-	maxWhole   = 600
-	lastOfRole = 24
+	// maxWhole is how many leaves are read of a repository; of a larger one it is the last
+	// lastOfRole of each role. Each release that is compared has its signatures checked: on a
+	// repository's page all are, if they are no more than wholeOfAll, and otherwise the last
+	// lastOfAll; on its own page a release is compared with all of its role, if these are no
+	// more than wholeOfRole, and otherwise with the last lastOfRole.
+	maxWhole    = 2000
+	wholeOfAll  = 200
+	lastOfAll   = 64
+	wholeOfRole = 64
+	lastOfRole  = 24
 	// maxWalked is how many leaves are read to say what was in force at a time.
-	maxWalked = 5000
+	maxWalked = 2000
 	// maxListed is how many files, keys and roles a page lists.
 	maxListed = 200
 )
@@ -59,6 +65,48 @@ func (w *window) add(most int) func(state.Leaf) error {
 		}
 		return nil
 	}
+}
+
+// trim leaves out leaves of a role, if there are more than most: all but the last ones. It
+// reports whether it did. Roots stay: each follows from the one before.
+func (w *window) trim(role string, most, last int) bool {
+	n := 0
+	for _, r := range w.records {
+		if r.Leaf.Role == role {
+			n++
+		}
+	}
+	if n <= most || role == tuf.RoleRoot {
+		return false
+	}
+	w.records = slices.DeleteFunc(slices.Clone(w.records), func(r admit.Record) bool {
+		if r.Leaf.Role != role {
+			return false
+		}
+		n--
+		return n >= last
+	})
+	return true
+}
+
+// lately returns the leaves that are told, and whether these are all: roots, the last ones of
+// all other roles but the minor ones, and before these the last one of each role, which may
+// say who could sign them.
+func (w *window) lately() (told []admit.Record, all bool) {
+	told = slices.DeleteFunc(slices.Clone(w.records), func(r admit.Record) bool { return minor(r.Leaf.Role) })
+	if len(told) <= wholeOfAll {
+		return told, w.whole
+	}
+	cut := told[len(told)-lastOfAll].Index
+	before := map[string]int64{}
+	for _, r := range told {
+		if r.Index < cut {
+			before[r.Leaf.Role] = r.Index
+		}
+	}
+	return slices.DeleteFunc(told, func(r admit.Record) bool {
+		return r.Index < cut && r.Leaf.Role != tuf.RoleRoot && r.Index != before[r.Leaf.Role]
+	}), false
 }
 
 // reportOf returns what is kept of a repository's report; false: it has become old, or there
@@ -164,11 +212,16 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 	if t, ok := b.told.get(key); ok {
 		return t, nil
 	}
-	t := &told{Whole: w.whole, Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}}
-	h := &history.History{Records: w.records, Blobs: b.files.forPage()}
-	err := t.tellRows(ctx, h)
+	if b.Source == nil {
+		return &told{Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}, Trouble: errNoSource.Error()}, nil
+	}
+	t := &told{Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}}
+	files := b.files.forPage()
+	lately, whole := w.lately()
+	t.Whole = whole
+	err := t.tellRows(ctx, &history.History{Records: lately, Blobs: files})
 	if err == nil {
-		err = t.tellForce(ctx, h)
+		err = t.tellForce(ctx, &history.History{Records: w.records, Blobs: files})
 	}
 	if err != nil {
 		t.Trouble = b.trouble(err)
@@ -196,9 +249,6 @@ func minor(role string) bool { return role == tuf.RoleSnapshot || role == tuf.Ro
 
 func (t *told) tellRows(ctx context.Context, h *history.History) error {
 	err := h.Rows(ctx, "", func(row history.Row) error {
-		if minor(row.Role) {
-			return nil
-		}
 		cut := *row.Changes
 		if more := len(cut.Changes) - maxChanges; more > 0 {
 			cut.Changes = slices.Clone(cut.Changes[:maxChanges])
@@ -319,6 +369,7 @@ type meaning struct {
 	Row     *history.Row    `json:"row"` // who signed it, what it changed, what stood out
 	Impact  *explain.Impact `json:"impact,omitempty"`
 	Unused  []explain.Power `json:"unused,omitempty"`
+	Whole   bool            `json:"whole"`             // it was compared with all of its role before; otherwise with the last ones
 	Lists   []fileLine      `json:"lists"`             // the target files that it lists, the first ones
 	Further int             `json:"further,omitempty"` // files beyond those
 	Trouble string          `json:"trouble,omitempty"`
@@ -339,7 +390,11 @@ func (b *book) explainOne(ctx context.Context, db func(func(*reader) error) erro
 		return nil, err
 	}
 	defer b.heavy.Release(1)
-	m := &meaning{Lists: []fileLine{}}
+	m := &meaning{Lists: []fileLine{}, Whole: true}
+	if b.Source == nil {
+		m.Trouble = errNoSource.Error()
+		return m, nil
+	}
 	var w *window
 	err := db(func(db *reader) (err error) {
 		w, err = wholeOf(ctx, db, at.Repository, maxWalked)
@@ -374,7 +429,9 @@ func (m *meaning) explain(ctx context.Context, h *history.History, at state.Leaf
 		return nil
 	}
 	// Nothing that comes later counts.
-	h.Records = h.Records[:1+slices.IndexFunc(h.Records, func(r admit.Record) bool { return r.Index == at.Index })]
+	cut := &window{records: h.Records[:1+slices.IndexFunc(h.Records, func(r admit.Record) bool { return r.Index == at.Index })]}
+	m.Whole = !cut.trim(at.Role, wholeOfRole, lastOfRole)
+	h.Records = cut.records
 	err = h.Rows(ctx, at.Role, func(row history.Row) error {
 		if row.Index == at.Index {
 			if more := len(row.Changes.Changes) - maxChangesOne; more > 0 {

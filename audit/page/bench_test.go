@@ -1,0 +1,110 @@
+package page_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/page"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// BenchmarkPages asks for pages over a state with a million leaves of 10,000 repositories
+// (with -short 50,000 of 500), each kind as often: others each time, and so not from a cache.
+// p95-ms and max-ms are of single pages. The state has no files, so that it does not measure what
+// explanations take: BenchmarkRealPages does.
+func BenchmarkPages(b *testing.B) {
+	leaves, repositories := int64(1_000_000), 10_000
+	if testing.Short() {
+		leaves, repositories = 50_000, 500
+	}
+	dir := filepath.Join(b.TempDir(), "state")
+	must(b, audittest.LargeState(b.Context(), dir, leaves, repositories))
+	signer, err := proofs.GenerateSigner(bytes.NewReader(make([]byte, 64)), audittest.Origin, proofs.Ed25519)
+	must(b, err)
+	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", signer.Key()))
+	must(b, err)
+	s, err := page.New(page.Config{Logs: []page.Log{{Name: "large", StateDir: dir, Policy: policy}}, Limits: page.Limits{PerSecond: -1}})
+	must(b, err)
+	defer s.Close()
+
+	var paths, sums, keys, findings []string
+	view := state.NewView(dir)
+	must(b, view.At(b.Context(), func(r *state.Reader) error {
+		for i := range 20 {
+			files, _, err := r.SearchFiles(b.Context(), state.Search{Query: state.Query{Repository: audittest.LargeRepository(i)}}, state.Page{Limit: 10})
+			if err != nil {
+				return err
+			}
+			for _, f := range files {
+				paths, sums = append(paths, f.Path), append(sums, f.SHA256.String())
+			}
+			if err := r.KeysOf(b.Context(), audittest.LargeRepository(i), func(k state.KeyUse) error {
+				keys = append(keys, k.ID)
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		list, _, err := r.ListFindings(b.Context(), state.FindingQuery{}, state.Page{Limit: 500})
+		for _, f := range list {
+			findings = append(findings, f.ID())
+		}
+		return err
+	}))
+	must(b, view.Close())
+	rnd := rand.New(rand.NewPCG(3, 4))
+	pick := func(list []string) string { return list[rnd.IntN(len(list))] }
+	repository := func() string { return audittest.LargeRepository(rnd.IntN(repositories)).String() }
+	kinds := map[string]func() string{
+		"home":         func() string { return "/" },
+		"log":          func() string { return "/logs/large/" },
+		"repositories": func() string { return "/logs/large/repositories?order=" + pick([]string{"newest", "id", "findings"}) },
+		"prefix":       func() string { return "/logs/large/repositories?q=" + repository()[:3] },
+		"repository":   func() string { return "/logs/large/repositories/" + repository() },
+		"busiest":      func() string { return "/logs/large/repositories/" + audittest.LargeRepository(rnd.IntN(20)).String() },
+		"release":      func() string { return fmt.Sprintf("/logs/large/releases/%d", rnd.Int64N(leaves)) },
+		"findings": func() string {
+			return "/logs/large/findings?state=" + pick([]string{"open", "acknowledged", "gone", "all"})
+		},
+		"finding":        func() string { return "/findings/" + pick(findings) },
+		"search-path":    func() string { return "/search?q=" + url.QueryEscape(pick(paths)) },
+		"search-part":    func() string { return "/search?q=" + url.QueryEscape(pick(paths)[1:]) },
+		"search-hash":    func() string { return "/search?q=" + pick(sums) },
+		"search-key":     func() string { return "/search?q=" + pick(keys) },
+		"search-nothing": func() string { return fmt.Sprintf("/search?q=nothing-%d", rnd.Int64()) },
+	}
+	for _, kind := range slices.Sorted(func(yield func(string) bool) {
+		for k := range kinds {
+			if !yield(k) {
+				return
+			}
+		}
+	}) {
+		b.Run(kind, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				path := kinds[kind]()
+				start := time.Now()
+				rec := httptest.NewRecorder()
+				s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+				took = append(took, time.Since(start))
+				if rec.Code != http.StatusOK {
+					b.Fatalf("%s: %d %s", path, rec.Code, rec.Body)
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
+			b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "max-ms")
+		})
+	}
+}
