@@ -56,6 +56,14 @@ func build(ctx context.Context, root, bin string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// What verifies in a visitor's browser is embedded in the auditor. It takes 20 s, and a
+	// moment if it is there already.
+	verifier := cli.NewProgress(stderr, "what verifies in a browser", 0)
+	_, err = goCommand(ctx, root, verifier, "generate", "./audit/page")
+	verifier.Done()
+	if err != nil {
+		return err
+	}
 	packages := cli.NewProgress(stderr, "packages", int64(len(strings.Fields(stale))))
 	_, err = goCommand(ctx, root, packages, append([]string{"build", "-v", "-o", bin + string(filepath.Separator)}, programs...)...)
 	packages.Done()

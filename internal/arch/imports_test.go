@@ -102,6 +102,7 @@ var fenced = map[string][]string{
 	"github.com/jackc/pgx":                 {"log/postgres"},
 	"github.com/sigstore/rekor":            {"audit/rekor"},
 	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "bench/testvendor", "cmd/demo"},
+	"github.com/chromedp":                  {"bench/browser"},
 	"github.com/andybalholm/brotli":        {"audit/page/generate"},
 	"github.com/wneessen/go-mail":          {"audit/alert"},
 	"github.com/standard-webhooks":         {"audit/alert"},
