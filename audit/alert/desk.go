@@ -24,8 +24,8 @@ type Desk struct {
 	senders map[string]*destination // by name
 
 	mu       sync.Mutex
-	origins  map[string]string // the log of each origin
-	followed map[string]int64  // the last change of its state that was taken
+	origins  map[string]string   // the log of each origin
+	followed map[string]followed // by origin
 }
 
 // Open opens the outbox at path, and makes it if need be. It reads the secrets of the
@@ -36,7 +36,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Desk{cfg: cfg, senders: map[string]*destination{}, origins: map[string]string{}, followed: map[string]int64{}}
+	d := &Desk{cfg: cfg, senders: map[string]*destination{}, origins: map[string]string{}, followed: map[string]followed{}}
 	for name, to := range cfg.To {
 		s, err := newSender(name, to, &cfg)
 		if err != nil {

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"time"
@@ -53,3 +54,15 @@ func (d *Desk) Step(ctx context.Context, log, origin string, opened, closed []au
 
 // Pause is how long nothing is looked for.
 func (d *Desk) Pause(ctx context.Context, dest string) time.Duration { return d.pause(ctx, dest) }
+
+// Mail returns the mail about an event.
+func Mail(e *Event) ([]byte, error) {
+	m := &mailer{to: To{Addresses: []string{"ops@example.com"}, From: "auditor@example.net"}}
+	msg, err := m.message(e)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	_, err = msg.WriteTo(&b)
+	return b.Bytes(), err
+}

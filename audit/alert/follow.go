@@ -20,20 +20,28 @@ type State interface {
 	Replay(ctx context.Context) (int64, error)
 }
 
+// followed is how far a state was followed in this process.
+type followed struct {
+	db   State
+	last int64 // change
+}
+
 // Follow takes what has changed of the findings in a log's state since it did last, in this
 // process or an earlier one. What came and went between is told as well, even if the process
 // died meanwhile; of the findings of a state that it follows for the first time it tells
 // those that are there. Findings that have not been committed to the state must not be seen
-// by it: they could come again, as another episode.
+// by it: they could come again, as another episode. As long as the state stays open db is the
+// same.
 func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
 	last, err := db.LastChange(ctx)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
-	at, followed := d.followed[origin]
+	at := d.followed[origin]
 	d.mu.Unlock()
-	if followed && at == last {
+	same := at.db == db
+	if same && at.last == last {
 		return nil
 	}
 	err = d.change(ctx, log, origin, func(c *change) error {
@@ -50,7 +58,7 @@ func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
 				return err
 			}
 		}
-		if !followed {
+		if !same {
 			// Another state may have taken the place of the one that was followed.
 			var open []audit.Finding
 			err := db.Findings(ctx, false, func(kept state.Finding) error {
@@ -70,7 +78,7 @@ func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
 	})
 	if err == nil {
 		d.mu.Lock()
-		d.followed[origin] = last
+		d.followed[origin] = followed{db, last}
 		d.mu.Unlock()
 	}
 	return err

@@ -251,6 +251,24 @@ func TestFollow(t *testing.T) {
 		find(4)
 	})
 	step("opened false-admission 1.3", func() { find(1) })
+
+	// Somebody moves a damaged state away while the process runs: the next one has as many
+	// changes as that had.
+	d := desk(t, filepath.Join(base, "a.sqlite"), cfg)
+	ok(t, d.Follow(ctx, "example", "log.example", db))
+	ok(t, db.Close())
+	ok(t, os.RemoveAll(filepath.Join(base, "state")))
+	db, err = state.Open(ctx, filepath.Join(base, "state"))
+	ok(t, err)
+	find(7)
+	find(4)
+	ok(t, d.Follow(ctx, "example", "log.example", db))
+	ok(t, d.Flush(ctx))
+	b, err := os.ReadFile(filepath.Join(base, "lines"))
+	ok(t, err)
+	if got := told(events(t, b)); got != "finding.opened false-admission 7.1\nfinding.closed false-admission 1.3" {
+		t.Errorf("told:\n%s", got)
+	}
 	ok(t, db.Close())
 }
 

@@ -18,6 +18,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -321,4 +322,31 @@ func TestLines(t *testing.T) {
 	if got := told(events(t, bytes.TrimPrefix(b, []byte("{\"cut\n")))); got != "finding.closed version-gap 0.1" {
 		t.Errorf("%s", b)
 	}
+}
+
+// Whatever is said, a mail has the headers that it has, and a text that can be printed.
+func FuzzWords(f *testing.F) {
+	f.Add("a sentence", "targets", "acme")
+	f.Add("x\r\nBcc: all@example.com\r\n\r\n.\r\n", "\x1b]8;;\u202e", "=?utf-8?q?=0d=0aBcc:x?=")
+	f.Add(strings.Repeat("ü", 3000), strings.Repeat("a b ", 100), "\xff\x00")
+	f.Fuzz(func(t *testing.T, sentence, role, name string) {
+		finding := found(audit.Fork, "acme", 7)
+		finding.Sentence, finding.Role = sentence, role
+		raw, err := alert.Mail(&alert.Event{ID: "0123", Type: alert.Opened, Log: "example", Origin: name, RepositoryName: name, Finding: &finding, Link: "https://x/" + name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, body := mailOf(t, raw)
+		if len(m.Header) != 12 || m.Header.Get("Bcc") != "" {
+			t.Errorf("%q", m.Header)
+		}
+		for _, line := range strings.Split(string(raw), "\r\n") {
+			if len(line) > 998 || line == "." {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		if i := strings.IndexFunc(body, func(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }); i >= 0 {
+			t.Errorf("%q", body[i:])
+		}
+	})
 }
