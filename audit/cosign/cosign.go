@@ -15,8 +15,10 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/mirror"
+	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/client"
@@ -32,6 +34,7 @@ const repeatEvery = 5 * time.Minute
 // process may cosign with the same keys.
 type Cosigner struct {
 	name    string
+	dir     string
 	signers []witness.Signer
 	store   *sqlite.Store
 	witness *witness.Witness
@@ -68,7 +71,7 @@ func Open(ctx context.Context, dir string, cfg Config) (_ *Cosigner, err error) 
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	c := &Cosigner{name: cfg.Name, now: cfg.Now, logs: map[string]*followed{}, http: fetch.Direct(&http.Client{Timeout: lookTimeout})}
+	c := &Cosigner{name: cfg.Name, dir: dir, now: cfg.Now, logs: map[string]*followed{}, http: fetch.Direct(&http.Client{Timeout: lookTimeout})}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -104,6 +107,9 @@ func (c *Cosigner) openState(ctx context.Context, dir, ledgerDir string) error {
 		return err
 	}
 	c.closers = append(c.closers, lock.Release)
+	if err := durable.Sweep(dir); err != nil {
+		return err
+	}
 	if c.store, err = sqlite.Open(dir); err != nil {
 		return err
 	}
@@ -190,8 +196,9 @@ func (c *Cosigner) Failed() <-chan struct{} { return c.store.Failed() }
 // Err returns why nothing can be signed until the process starts again.
 func (c *Cosigner) Err() error { return c.store.Err() }
 
-// restore makes what is served from the state: the checkpoints cosigned last, with the
-// signatures of the logs and of this auditor. Those of the witnesses come with the next step.
+// restore makes what is served: the checkpoints cosigned last, of the state, with the
+// witnesses' signatures of the files beside it. Without the right file, which is written after
+// the state, a checkpoint is served again after the next step.
 func (c *Cosigner) restore(ctx context.Context) error {
 	logs, err := c.store.Logs(ctx)
 	if err != nil {
@@ -202,12 +209,24 @@ func (c *Cosigner) restore(ctx context.Context) error {
 			continue
 		}
 		l := &followed{origin: log.Origin, why: "not looked at since the start"}
-		if err := c.serve(l, log.Latest, log.Latest.Note); err != nil {
+		kept, err := regular.ReadSome(c.noteFile(log.Origin), proofs.MaxNoteSize)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.serve(l, log.Latest, kept); err != nil {
 			return err
 		}
 		c.logs[byOrigin+log.Origin] = l
 	}
 	return nil
+}
+
+// noteFile is the file of the checkpoint that is served of a log.
+func (c *Cosigner) noteFile(origin string) string {
+	return filepath.Join(c.dir, witness.HashOrigin(origin).String()+".note")
 }
 
 // byOrigin begins the names of logs that were cosigned and of which it is not known how
@@ -264,6 +283,9 @@ func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string
 	id := witness.HashOrigin(cp.Origin)
 	log, err := c.known(ctx, l, cp, look)
 	if err != nil {
+		return "", err
+	}
+	if err := c.serveAgain(l, look, log.Latest); err != nil {
 		return "", err
 	}
 	if why, err := c.stopped(ctx, l, look.Standing, log); why != "" || err != nil {
@@ -407,8 +429,27 @@ func (c *Cosigner) latchFork(ctx context.Context, log witness.Log, cp *proofs.Si
 	return why, err
 }
 
+// serveAgain serves the checkpoint that was cosigned last if it is not served after a start.
+func (c *Cosigner) serveAgain(l *followed, look Look, latest *witness.Latest) error {
+	c.mu.Lock()
+	is := l.served != nil
+	c.mu.Unlock()
+	if is || latest == nil {
+		return nil
+	}
+	if look.Standing.Checkpoint.Tree == latest.Tree {
+		return c.serve(l, latest, look.Standing.Note)
+	}
+	copied, err := mirror.Note(look.Mirror, latest.Tree.N)
+	if err != nil {
+		return nil // another step may have it
+	}
+	return c.serve(l, latest, copied)
+}
+
 // serve serves a checkpoint that is in the state and the ledger, with the signatures of a
-// note of the same checkpoint and those of this auditor.
+// note of the same checkpoint and those of this auditor. A note of another one changes
+// nothing.
 func (c *Cosigner) serve(l *followed, latest *witness.Latest, signed []byte) error {
 	from := fmt.Sprintf("%d %s", latest.Time, signed)
 	c.mu.Lock()
@@ -417,13 +458,15 @@ func (c *Cosigner) serve(l *followed, latest *witness.Latest, signed []byte) err
 	if is {
 		return nil
 	}
-	note, err := proofs.ParseNote(latest.Note)
+	own, err := proofs.ParseNote(latest.Note)
 	if err != nil {
 		return err
 	}
-	if more, err := proofs.ParseNote(signed); err == nil && more.Text == note.Text {
-		note.Signatures = slices.DeleteFunc(more.Signatures, c.isOwn)
+	note, err := proofs.ParseNote(signed)
+	if err != nil || note.Text != own.Text {
+		return nil
 	}
+	note.Signatures = slices.DeleteFunc(note.Signatures, c.isOwn)
 	for _, s := range c.signers {
 		sig, err := s.Sign(note.Text, latest.Time)
 		if err != nil {
@@ -432,6 +475,9 @@ func (c *Cosigner) serve(l *followed, latest *witness.Latest, signed []byte) err
 		note.Signatures = append(note.Signatures, sig)
 	}
 	served := note.Marshal()
+	if err := durable.WriteFile(c.noteFile(l.origin), served, 0o644); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.served, l.tag, l.from = served, tagOf(served), from

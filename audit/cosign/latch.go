@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -181,10 +183,18 @@ func (c *Cosigner) LogStatus(ctx context.Context, name string) (*LogStatus, erro
 	return nil, nil
 }
 
+// openStore opens a state beside the process that cosigns.
+func openStore(dir string) (*sqlite.Store, error) {
+	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no cosigner in %s: %w (auditor cosign init makes one)", dir, fs.ErrNotExist)
+	}
+	return sqlite.Open(dir)
+}
+
 // ReadStatus is Status for another process: it does not know how logs are named, or why a
 // checkpoint is not cosigned unless cosigning is stopped.
 func ReadStatus(ctx context.Context, dir string) (s *Status, err error) {
-	store, err := sqlite.Open(dir)
+	store, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +249,7 @@ func Resume(ctx context.Context, dir, origin, reason string, now time.Time) (cle
 	if strings.TrimSpace(reason) == "" {
 		return nil, errors.New("give a reason, which is recorded and shown where the cosignatures are served")
 	}
-	store, err := sqlite.Open(dir)
+	store, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -257,12 +267,9 @@ func Resume(ctx context.Context, dir, origin, reason string, now time.Time) (cle
 	return cleared, err
 }
 
-// StateDir is the directory of the cosigner's state in that of a monitor.
-func StateDir(monitorDir string) string { return filepath.Join(monitorDir, "cosign") }
-
 // PublicKeys returns the public keys of the state in a directory, the Ed25519 key first.
 func PublicKeys(dir string) (keys []proofs.Key, err error) {
-	store, err := sqlite.Open(dir)
+	store, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/witness"
+	"github.com/tuflog/tuflog/witness/client"
 )
 
 // Prefix is the path below which a monitor serves a Cosigner: <URL>/cosign is the
@@ -18,7 +19,7 @@ const Prefix = "/cosign"
 // Header is the HTTP header of every answer, with the auditor's name: a log that is given
 // the auditor's URL as that of a witness learns from it that this one cosigns only what is
 // published.
-const Header = "Tuflog-Auditor"
+const Header = client.HeaderAuditor
 
 // maxAge is how long a cache may keep a checkpoint, in seconds.
 const maxAge = 1

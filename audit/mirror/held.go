@@ -39,6 +39,16 @@ func Held(path string) (h Holding, err error) {
 	return Holding{cp.Tree, len(missing)}, err
 }
 
+// Note returns the checkpoint of a size as it was copied; fs.ErrNotExist: none was.
+func Note(path string, size int64) (note []byte, err error) {
+	d, err := openCopy(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.root.Close()) }()
+	return d.read(fmt.Sprintf("notes/%d", size), proofs.MaxNoteSize)
+}
+
 // openCopy opens the directory of a copy that is there.
 func openCopy(path string) (*dir, error) {
 	root, err := os.OpenRoot(path)

@@ -62,11 +62,13 @@ type Alerts = alert.Config
 
 // Log is a log to follow.
 type Log struct {
-	Name     string        `toml:"name"`     // unique; of its files in Dir
-	Policy   string        `toml:"policy"`   // path of the trust policy
-	URL      string        `toml:"url"`      // empty: the policy names it
-	Mirror   bool          `toml:"mirror"`   // a copy is kept in Dir, and served
-	Interval time.Duration `toml:"interval"` // between two looks; 0: DefaultInterval
+	Name   string `toml:"name"`   // unique; of its files in Dir
+	Policy string `toml:"policy"` // path of the trust policy
+	URL    string `toml:"url"`    // empty: the policy names it
+	Mirror bool   `toml:"mirror"` // a copy is kept in Dir, and served
+	// MirrorMaxBytes is how many bytes the files of the copy may have in all; 0: any number.
+	MirrorMaxBytes int64         `toml:"mirror_max_bytes"`
+	Interval       time.Duration `toml:"interval"` // between two looks; 0: DefaultInterval
 	// Withheld is how long witnesses may have cosigned a larger tree than the log shows; 0:
 	// DefaultWithheld.
 	Withheld     time.Duration      `toml:"withheld"`
@@ -224,12 +226,29 @@ func (c *Config) Check() error {
 		}
 		names[l.Name] = true
 	}
-	if c.Cosign != nil {
-		if err := c.Cosign.Check(); err != nil {
-			return err
-		}
+	if err := c.checkCosign(); err != nil {
+		return err
 	}
 	return c.Alerts.Check()
+}
+
+// checkCosign refuses audited cosignatures of logs whose files are not held.
+func (c *Config) checkCosign() error {
+	if c.Cosign == nil {
+		return nil
+	}
+	if err := c.Cosign.Check(); err != nil {
+		return err
+	}
+	for _, peer := range c.Cosign.Peers {
+		if err := checkURL(peer); err != nil {
+			return fmt.Errorf("cosign.peers: %w", err)
+		}
+	}
+	if !slices.ContainsFunc(c.Logs, func(l Log) bool { return l.Mirror }) {
+		return errors.New("cosign: no [[log]] has mirror = true: only checkpoints of logs whose every file is held are cosigned")
+	}
+	return nil
 }
 
 func (l *Log) check(at string) error {
@@ -249,6 +268,9 @@ func (l *Log) check(at string) error {
 	}
 	if err := checkDuration(l.Withheld, time.Second); err != nil {
 		return fmt.Errorf("%s.withheld: %w", at, err)
+	}
+	if l.MirrorMaxBytes < 0 || l.MirrorMaxBytes > 0 && !l.Mirror {
+		return fmt.Errorf("%s.mirror_max_bytes: want a number of bytes for a log with mirror = true", at)
 	}
 	if len(l.Repositories) > MaxRepositories {
 		return fmt.Errorf("%s.repository: %d repositories, more than %d", at, len(l.Repositories), MaxRepositories)

@@ -38,7 +38,7 @@ func TestWrongConfig(t *testing.T) {
 		{"nothing", "", "m.toml: dir: want the directory"},
 		{"no log", `dir = "x"`, "m.toml: log: want one [[log]] or more"},
 		{"not TOML", small + "interval = 3s\n", "m.toml:5: "},
-		{"unknown key", small + "intervall = \"3s\"\n", `m.toml:5: log.intervall: unknown key: remove it, or write one of interval, mirror, name, policy, repository`},
+		{"unknown key", small + "intervall = \"3s\"\n", `m.toml:5: log.intervall: unknown key: remove it, or write one of interval, mirror, mirror_max_bytes, name, policy, repository`},
 		{"unknown key at the top", "dirr = 'x'\n" + small, "m.toml:1: dirr: unknown key: remove it, or write one of "},
 		{"unknown table", small + "[cosigner]\nname = 'x'\n", "m.toml:5: cosigner: unknown key"},
 		{"unknown key in a later table", small + "[[log]]\nname = 'b'\npolicy = 'p'\n[[log.repository]]\nid = '0011'\nurl = 'https://x.example/'\n", "m.toml:10: log.repository.url: unknown key: remove it, or write one of every, expectations, expectations_key, expectations_late, id, name, stale, urls"},
@@ -53,6 +53,11 @@ func TestWrongConfig(t *testing.T) {
 		{"id", small + "[[log.repository]]\nid = 'XY'\n", `m.toml:6: log[0].repository[0].id: "XY": want the repository's id`},
 		{"nothing to watch", small + "[[log.repository]]\nid = '0011'\n", "m.toml:5: log[0].repository[0]: want urls, expectations or both"},
 		{"no key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\n", "m.toml:7: log[0].repository[0].expectations: want both"},
+		{"cosigning without a copy", small + "[cosign]\nname = 'a.example'\nkeys = ['k']\n", "m.toml:5: cosign: no [[log]] has mirror = true"},
+		{"cosigning without a key", small + "mirror = true\n[cosign]\nname = 'a.example'\n", "m.toml:6: cosign.keys: want a key file"},
+		{"cosigning without a name", small + "mirror = true\n[cosign]\nkeys = ['k']\n", "m.toml:6: cosign.name: want the auditor's name"},
+		{"unknown key of cosign", small + "mirror = true\n[cosign]\nnmae = 'k'\n", "m.toml:7: cosign.nmae: unknown key: remove it, or write one of keys, ledger, name, peers, ssh_agent, ssh_key"},
+		{"bound of no copy", small + "mirror_max_bytes = 5\n", "m.toml:5: log[0].mirror_max_bytes: want a number of bytes"},
 		{"wrong key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\nexpectations_key = 'abc'\n", "m.toml:8: log[0].repository[0].expectations_key: "},
 	} {
 		_, err := monitor.Parse("m.toml", []byte(tt.text))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/mirror"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/internal/fetch"
@@ -17,8 +18,10 @@ type copier struct {
 	f   *follower
 	due chan struct{}
 
-	mu   sync.Mutex
-	done Mirror // as the status has it
+	mu       sync.Mutex
+	done     Mirror          // as the status has it
+	used     int64           // bytes of the copy; 0: not counted
+	standing *audit.Standing // of the checkpoint that is copied next; nil: none was verified
 }
 
 // missingEvery is how often files that the log did not serve are asked for again.
@@ -51,26 +54,74 @@ func (c *copier) run(ctx context.Context) {
 	}
 }
 
-// update copies what is new. more reports whether something has to be asked for again.
+// follow says what the auditor says of the newest checkpoint that it verified. What the copy
+// lacks is asked for at once if the auditor has it by now.
+func (c *copier) follow(standing *audit.Standing) {
+	if standing.Checkpoint == nil {
+		return
+	}
+	c.mu.Lock()
+	grown := c.standing == nil || c.standing.Checkpoint.Tree != standing.Checkpoint.Tree
+	again := c.done.Missing > 0 && standing.Vouches()
+	c.standing = standing
+	c.mu.Unlock()
+	if grown || again {
+		c.grown()
+	}
+}
+
+// update copies what is new, up to the checkpoint that the auditor verified last, so that the
+// two of them speak of one tree. more reports whether something has to be asked for again.
 func (c *copier) update(ctx context.Context) (more bool) {
+	c.mu.Lock()
+	standing, used := c.standing, c.used
+	c.mu.Unlock()
+	dir := MirrorDir(c.f.m.dir, c.f.log.Name)
+	if standing == nil || copyAhead(dir, standing.Checkpoint.Tree.N) {
+		return false // the auditor says when there is something to copy
+	}
 	src, err := source.NewHTTP(c.f.url, nil)
 	if err != nil {
 		c.note(nil, err)
 		return false
 	}
-	r, err := mirror.Update(ctx, mirror.Config{Dir: MirrorDir(c.f.m.dir, c.f.log.Name), Source: src, Policy: c.f.policy})
+	r, err := mirror.Update(ctx, mirror.Config{
+		Dir: dir, Source: at{src, standing.Note}, Policy: c.f.policy, MaxBytes: c.f.log.MirrorMaxBytes, Used: used,
+	})
 	if ctx.Err() != nil {
 		return false
 	}
 	c.note(r, err)
+	if err == nil {
+		// The log may have grown by the next step: what was copied is cosigned as it was judged.
+		c.f.cosignAs(ctx, standing)
+	}
 	return err != nil || len(r.Missing) > 0
 }
+
+// copyAhead reports whether a copy has more than a tree of a size: it was kept, and the state
+// of the audit was not.
+func copyAhead(dir string, size int64) bool {
+	held, err := mirror.Held(dir)
+	return err == nil && held.Tree.N > size
+}
+
+// at is a log as it was when the auditor verified a checkpoint.
+type at struct {
+	*source.HTTP
+	note []byte
+}
+
+// Checkpoint implements audit.Source.
+func (s at) Checkpoint(context.Context) ([]byte, error) { return s.note, nil }
 
 func (c *copier) note(r *mirror.Result, err error) {
 	c.mu.Lock()
 	if c.done.Trouble = ""; err != nil {
 		c.done.Trouble = fetch.RedactedText(err.Error())
+		c.used = 0
 	} else {
+		c.used = r.Used
 		c.done.Size, c.done.Missing, c.done.Updated = r.Tree.N, len(r.Missing), c.f.m.opts.Now().Unix()
 	}
 	done := c.done

@@ -367,16 +367,18 @@ func (f *follower) note(ctx context.Context, step audit.StepResult, whole bool) 
 		checkpoint = audit.ReportOf(step.Checkpoint, f.a.Note())
 	}
 	basis := fmt.Sprint(step.To, step.Waiting, len(step.Findings), whole, f.changed)
-	fresh := basis != f.vouchedOn
-	if fresh {
+	if copied := f.copied.Swap(false); basis != f.vouchedOn || changed || copied || f.cosignDue() {
 		standing, err := f.a.Standing(ctx)
 		if err != nil {
 			f.logger.Error("it is not known whether the log stands", "error", err)
 		}
 		f.standing, f.vouchedOn = standing, basis
+		if f.copier != nil && standing != nil {
+			f.copier.follow(standing)
+		}
+		f.cosign(ctx, standing)
 	}
 	vouches := f.standing != nil && f.standing.Vouches()
-	f.cosign(ctx, f.standing, f.copied.Swap(false) || fresh || changed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &f.status
@@ -390,9 +392,6 @@ func (f *follower) note(ctx context.Context, step audit.StepResult, whole bool) 
 			s.Cosigned = max(s.Cosigned, w.Time)
 		}
 		f.differs = true
-		if f.copier != nil {
-			f.copier.grown()
-		}
 	}
 	if s.Judged != step.To || s.Waiting != step.Waiting || s.Vouches != vouches || s.Ended != f.a.Ended() {
 		s.Judged, s.Waiting, s.Vouches, s.Ended = step.To, step.Waiting, vouches, f.a.Ended()

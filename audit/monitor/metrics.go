@@ -32,6 +32,9 @@ var (
 	witnessAtDesc  = desc("witness_answered_time_seconds", "When a witness answered last, in POSIX seconds; 0: never.", "log", "witness")
 	liveDesc       = desc("live_compared_time_seconds", "When a live repository was compared with the log last, in POSIX seconds; 0: never.", "log", "repository", "url")
 	mirrorDesc     = desc("mirror_size", "Leaves of the copy of the log.", "log")
+	auditedDesc    = desc("audited_size", "Leaves of the newest checkpoint that this auditor has cosigned; -1: none.", "log")
+	auditedAtDesc  = desc("audited_time_seconds", "When this auditor cosigned it, in POSIX seconds; 0: never.", "log")
+	stoppedDesc    = desc("audited_stopped", "1 while this auditor cosigns nothing of the log until a person resumes it.", "log")
 	mirrorLackDesc = desc("mirror_missing", "Files that the copy lacks because the log did not serve them.", "log")
 )
 
@@ -71,6 +74,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			for _, l := range r.Live {
 				gauge(liveDesc, float64(l.Compared), s.Log, r.Name, l.URL)
 			}
+		}
+		if s.Audited != nil {
+			gauge(auditedDesc, float64(s.Audited.Size), s.Log)
+			gauge(auditedAtDesc, float64(s.Audited.Time), s.Log)
+			gauge(stoppedDesc, truth(s.Audited.Stopped != ""), s.Log)
 		}
 		if s.Mirror != nil {
 			gauge(mirrorDesc, float64(s.Mirror.Size), s.Log)

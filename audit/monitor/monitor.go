@@ -93,6 +93,9 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Monitor, error) {
 		m.desk.cfg = cfg.Alerts
 		m.cosigner, err = openCosigner(ctx, cfg, opts.Now)
 	}
+	if err == nil {
+		err = m.checkOwn(followers)
+	}
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -210,6 +213,9 @@ func (m *Monitor) take(ctx context.Context, cfg *Config, start func(*follower)) 
 		return errors.New("cosign: the keys of a monitor that runs stay as they are: start it again for others")
 	}
 	next, err := m.open(cfg)
+	if err == nil {
+		err = m.checkOwn(next)
+	}
 	if err != nil {
 		return err
 	}

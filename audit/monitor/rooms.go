@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,9 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/alert"
-	"github.com/tuflog/tuflog/audit/cosign"
 )
 
 // This file is about the rooms beside the followers, of which a process has one each: the desk,
@@ -159,61 +156,5 @@ func (d *desk) Collect(ch chan<- prometheus.Metric) {
 	defer d.mu.Unlock()
 	if d.now != nil {
 		d.now.Collect(ch)
-	}
-}
-
-// openCosigner opens the cosigner, if one is configured.
-func openCosigner(ctx context.Context, cfg *Config, now func() time.Time) (*cosign.Cosigner, error) {
-	if cfg.Cosign == nil {
-		return nil, nil
-	}
-	c := *cfg.Cosign
-	c.Now = now
-	return cosign.Open(ctx, CosignDir(cfg.Dir), c)
-}
-
-// cosign lets the cosigner look at a log, if something has changed since it did, or now and
-// then: what it lacked may be there.
-func (f *follower) cosign(ctx context.Context, standing *audit.Standing, changed bool) {
-	c := f.m.cosigner
-	now := f.m.opts.Now()
-	if c == nil || standing == nil || !changed && now.Sub(f.cosigned) < cosignEvery {
-		return
-	}
-	f.cosigned = now
-	look := cosign.Look{Log: f.log.Name, URL: f.url, Policy: f.policy, Standing: standing, Mirror: MirrorDir(f.m.dir, f.log.Name)}
-	if err := c.Step(ctx, look); err != nil && ctx.Err() == nil {
-		f.logger.Error("not cosigned", "error", err)
-	}
-	said, err := c.LogStatus(ctx, f.log.Name)
-	if err != nil || said == nil {
-		return
-	}
-	audited := &Audited{Name: f.m.Config().Cosign.Name, Size: max(said.Size, 0), Time: said.Time, Stopped: said.Why}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.status.Audited == nil || *f.status.Audited != *audited {
-		f.status.Audited, f.differs = audited, true
-	}
-}
-
-// cosignEvery is how often the cosigner looks at a log of which nothing is new.
-const cosignEvery = 30 * time.Second
-
-// errCosigner is wrapped if the cosigner's state has failed: nothing can be cosigned until the
-// process has been started again.
-var errCosigner = errors.New("the cosigner's state has failed")
-
-// watchCosigner returns the error of a cosigner whose state has failed; nil when ctx ends.
-func (m *Monitor) watchCosigner(ctx context.Context) error {
-	if m.cosigner == nil {
-		<-ctx.Done()
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-m.cosigner.Failed():
-		return fmt.Errorf("%w: %w", errCosigner, m.cosigner.Err())
 	}
 }

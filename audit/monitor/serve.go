@@ -1,10 +1,12 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 
 	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/cosign"
+	"github.com/tuflog/tuflog/audit/mirror"
+	"github.com/tuflog/tuflog/internal/regular"
 )
 
 // Limits of requests, which anybody may send.
@@ -123,47 +127,55 @@ func (f *follower) unready() string {
 	return ""
 }
 
-// mirrored serves a file of the copy of a log, as the log does.
+// mirrored serves a file of the copy of a log, as the log does. The checkpoint is the one that
+// was cosigned last, if any was.
 func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
 	name, path := r.PathValue("log"), r.PathValue("path")
-	for _, f := range m.all() {
-		if f.log.Name != name || f.copier == nil {
-			continue
-		}
-		if !served(path) {
-			break
-		}
-		root, err := os.OpenRoot(MirrorDir(m.dir, name))
-		if err != nil {
-			break
-		}
-		defer root.Close()
-		file, err := root.Open(path)
-		if err != nil {
-			break
-		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil || !info.Mode().IsRegular() {
-			break
-		}
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		if path == "checkpoint" {
-			h.Set("Content-Type", "text/plain; charset=utf-8")
-			h.Set("Cache-Control", "no-cache")
-		}
-		http.ServeContent(w, r, "", info.ModTime(), file)
+	final, ok := mirror.Served(path)
+	if !ok || !slices.ContainsFunc(m.all(), func(f *follower) bool { return f.log.Name == name && f.copier != nil }) {
+		text(w, http.StatusNotFound, "not found\n")
 		return
 	}
-	text(w, http.StatusNotFound, "not found\n")
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Cache-Control", "no-cache")
+	if final {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if path == "checkpoint" {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		if m.cosigner != nil {
+			if note := m.cosigner.Cosigned(name); note != nil {
+				_, _ = w.Write(note)
+				return
+			}
+		}
+	}
+	file, info, err := mirrorFile(MirrorDir(m.dir, name), path)
+	if err != nil {
+		text(w, http.StatusNotFound, "not found\n")
+		return
+	}
+	defer file.Close()
+	http.ServeContent(w, r, "", info.ModTime(), file)
 }
 
-// served reports whether a path is one of those that a log serves to everyone, and not of what
-// a copy keeps for itself.
-func served(path string) bool {
-	return path == "checkpoint" || strings.HasPrefix(path, "tile/") || strings.HasPrefix(path, "blob/")
+// mirrorFile opens a regular file of a copy.
+func mirrorFile(dir, path string) (*os.File, os.FileInfo, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	file, err := regular.OpenIn(root, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, info, nil
 }

@@ -48,7 +48,8 @@ type Audited struct {
 	Name    string `json:"name"` // of the auditor, as in its keys
 	Size    int64  `json:"size"` // of the newest tree that it has cosigned; 0: none
 	Time    int64  `json:"time"`
-	Stopped string `json:"stopped,omitempty"` // why the newest checkpoint is not cosigned
+	Stopped string `json:"stopped,omitempty"` // why nothing is cosigned until a person resumes it
+	Waits   string `json:"waits,omitempty"`   // else why the newest checkpoint is not cosigned
 }
 
 // Mirror is the copy that is kept of a log.

@@ -67,7 +67,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor(), newCosign())
 	return root
 }
 
