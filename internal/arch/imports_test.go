@@ -64,7 +64,7 @@ var rooms = map[string][]string{
 	"audit/compare":   {"audit/evidence", "audit/history", "admit", "verify", "leaf", "tuf", "proofs/."},
 	"audit/expected":  {"audit/.", "audit/state", "expect", "leaf", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/gossip":    {"audit/evidence", "proofs"},
-	"audit/state":     {"leaf", "tuf", "proofs/.", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile"},
+	"audit/state":     {"leaf", "tuf", "proofs/.", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile", "internal/wait"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/export":    {"audit/state", "leaf", "tuf", "proofs/.", "internal/durable", "internal/sqlitefile"},
 	"audit/mirror":    {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular"},
