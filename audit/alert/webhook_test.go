@@ -189,39 +189,39 @@ func TestWebhook(t *testing.T) {
 	if got := told(r.take(t)); got != "finding.opened false-admission 7.1\ndigest (30 opened)" {
 		t.Errorf("switched on, it was told %s", got)
 	}
+}
 
-	// It says when it wants to be asked.
+// A receiver says when it wants to be asked again, or that it wants nothing more.
+func TestWebhookAnswers(t *testing.T) {
+	o := newOffice(t)
+	r := o.post
 	r.answers(status(429, "Retry-After", "7200"))
-	ok(t, d.Step(ctx, "example", "log.example", []audit.Finding{found(audit.SecondPayload, "acme", 9)}, nil))
-	_ = d.Flush(ctx)
+	o.step(t, []audit.Finding{found(audit.SecondPayload, "acme", 9)}, nil)
+	_ = o.Flush(t.Context())
 	r.take(t)
 	r.answers(nil)
-	now.now = now.now.Add(2*time.Hour - time.Second)
-	ok(t, d.Flush(ctx))
-	if list := r.take(t); list != nil {
+	if list, _ := o.after(t, 2*time.Hour-time.Second); list != nil {
 		t.Error("it was asked earlier than it wanted")
 	}
-	now.now = now.now.Add(time.Second)
-	ok(t, d.Flush(ctx))
-	if got := told(r.take(t)); got != "finding.opened second-payload 9.1" {
-		t.Errorf("told %q", got)
+	if list, _ := o.after(t, time.Second); told(list) != "finding.opened second-payload 9.1" {
+		t.Errorf("told %q", told(list))
 	}
 
 	// It wants nothing more, until its settings change.
 	r.answers(status(410))
-	ok(t, d.Step(ctx, "example", "log.example", []audit.Finding{found(audit.BothStand, "acme", 10)}, nil))
-	_ = d.Flush(ctx)
+	o.step(t, []audit.Finding{found(audit.BothStand, "acme", 10)}, nil)
+	_ = o.Flush(t.Context())
 	r.take(t)
 	r.answers(nil)
-	now.now = now.now.Add(time.Hour)
-	ok(t, d.Flush(ctx))
-	if list := r.take(t); list != nil {
+	if list, _ := o.after(t, time.Hour); list != nil {
 		t.Error("it was asked after 410")
 	}
-	cfg.To["pager"] = webhook(url+"/new", cfg.To["pager"].SecretFile)
-	ok(t, desk(t, path, cfg).Flush(ctx))
-	if got := told(r.take(t)); got != "finding.opened both-stand 10.1" {
-		t.Errorf("told %q", got)
+	to := o.cfg.To["pager"]
+	to.URL += "/new"
+	o.cfg.To["pager"] = to
+	o.Desk = desk(t, o.path, o.cfg)
+	if list, _ := o.after(t, 0); told(list) != "finding.opened both-stand 10.1" {
+		t.Errorf("told %q", told(list))
 	}
 }
 
