@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -296,6 +297,9 @@ func (d document) links(t testing.TB) (links []string) {
 	return links
 }
 
+// noWords is what a mistake in a template prints.
+var noWords = regexp.MustCompile(`0xc[0-9a-f]{6,}|0x[0-9a-f]{11,}|%!|<nil>|ZgotmplZ|map\[`)
+
 // check checks what all pages have.
 func (d document) check(t testing.TB) {
 	t.Helper()
@@ -325,6 +329,9 @@ func (d document) check(t testing.TB) {
 	}
 	if n := len(d.all("style", "iframe", "object", "embed", "base")); n != 0 {
 		fault("%d elements that no page has", n)
+	}
+	if odd := noWords.FindString(d.text()); odd != "" {
+		fault("it says %q", odd)
 	}
 	ids := map[string]bool{}
 	for n := range d.root.Descendants() {

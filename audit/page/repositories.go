@@ -174,6 +174,9 @@ func (s *Server) repository(r *http.Request) (*view, error) {
 		if p.Told, err = b.tell(r.Context(), w); err != nil {
 			return nil, err
 		}
+		if err := b.read(r.Context(), func(db *reader) error { return b.whenSeen(r.Context(), db, p) }); err != nil {
+			return nil, err
+		}
 	}
 	p.Command = b.command("auditor show " + id.String())
 	p.Sentences = p.say()
@@ -222,6 +225,19 @@ func (b *book) readRepository(ctx context.Context, db *reader, p *repositoryPage
 		return nil, nil //nolint:nilnil // it is said in the comment
 	}
 	return w, err
+}
+
+// whenSeen adds when witnesses had seen the releases that are told.
+func (b *book) whenSeen(ctx context.Context, db *reader, p *repositoryPage) (err error) {
+	of := *p.Told // it is kept for others
+	of.Rows = slices.Clone(of.Rows)
+	for i := range of.Rows {
+		if of.Rows[i].SeenBy, err = b.seen(ctx, db, of.Rows[i].Index); err != nil {
+			return err
+		}
+	}
+	p.Told = &of
+	return nil
 }
 
 // readTimeline reads a part of the timeline: entries, and the findings about them. The first

@@ -46,6 +46,7 @@ type searchLog struct {
 	Repositories []repositoryLine `json:"repositories"`
 	MoreRepos    bool             `json:"more_repositories,omitempty"`
 	Roles        []roleHit        `json:"roles"`
+	MoreRoles    bool             `json:"more_roles,omitempty"`
 	Finding      string           `json:"finding,omitempty"` // the id
 }
 
@@ -86,7 +87,6 @@ type roleHit struct {
 	Role       string     `json:"role"`
 	Repository tuf.Digest `json:"repository"`
 	Name       string     `json:"name,omitempty"`
-	Index      int64      `json:"index"` // of a release; -1: none
 }
 
 func (s *Server) search(r *http.Request) (*view, error) {
@@ -259,25 +259,16 @@ func (b *book) findRepositories(ctx context.Context, db *reader, q query, found 
 // minPrefix is how many digits of an id a search takes.
 const minPrefix = 4
 
-// findRoles finds the roles of a name in the repositories that have a name here: of all
-// others it would be a list of everybody who has called a role so.
+// findRoles finds the repositories that have a role of a name: first those that have a name
+// here.
 func (b *book) findRoles(ctx context.Context, db *reader, q query, found *searchLog) error {
-	for _, w := range b.known(ctx) {
-		known, ok, err := db.Repository(ctx, w.ID)
-		if err != nil {
-			return err
-		}
-		report, current := reportOf(known)
-		if !ok || !current {
-			continue
-		}
-		for _, role := range report.Roles {
-			if role.Role == q.text && len(found.Roles) < maxHits {
-				found.Roles = append(found.Roles, roleHit{role.Role, w.ID, w.Name, role.Index})
-			}
-		}
+	list, whole, err := db.RolesNamed(ctx, q.text, maxHits)
+	for _, r := range list {
+		found.Roles = append(found.Roles, roleHit{r.Role, r.Repository, b.name(ctx, r.Repository)})
 	}
-	return nil
+	slices.SortStableFunc(found.Roles, func(x, y roleHit) int { return cmp.Compare(len(y.Name), len(x.Name)) })
+	found.MoreRoles = !whole && len(list) > 0
+	return err
 }
 
 // say words what was found.

@@ -113,6 +113,9 @@ func day(seconds int64) template.HTML {
 
 // number prints a number with its digits in groups.
 func number(v any) string {
+	if n, ok := v.(*int64); ok {
+		v = *n
+	}
 	text := fmt.Sprint(v)
 	digits, sign := strings.CutPrefix(text, "-")
 	if strings.Trim(digits, "0123456789") != "" || len(digits) < 5 {

@@ -47,3 +47,33 @@ func (r *Reader) FirstNoteOver(ctx context.Context, size int64, fn func(note []b
 	}
 	return err
 }
+
+// maxScannedNames is how many roles RolesNamed looks at.
+const maxScannedNames = 50_000
+
+// RoleName is a role of a repository.
+type RoleName struct {
+	Repository tuf.Digest
+	Role       string
+}
+
+// RolesNamed returns repositories that have leaves of a role of a name, at most so many. No
+// index knows them by name: it looks at 50,000 roles, and whole reports whether these are all.
+func (r *Reader) RolesNamed(ctx context.Context, name string, most int) (list []RoleName, whole bool, err error) {
+	err = r.each(ctx, "SELECT p.id FROM (SELECT repository, name FROM roles LIMIT ?) r JOIN repositories p USING (repository) WHERE r.name = ? LIMIT ?",
+		[]any{maxScannedNames, name, most}, func(scan func(...any) error) error {
+			var id []byte
+			if err := scan(&id); err != nil {
+				return err
+			}
+			d, err := digest(id)
+			list = append(list, RoleName{d, name})
+			return err
+		})
+	if err != nil {
+		return nil, false, err
+	}
+	var n int64
+	_, err = r.row(ctx, "SELECT count(*) FROM (SELECT 1 FROM roles LIMIT ?)", []any{maxScannedNames + 1}, &n)
+	return list, n <= maxScannedNames && len(list) < most, err
+}
