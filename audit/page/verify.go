@@ -66,6 +66,7 @@ var verifyCommands = []string{
 var verifyNotProved = []string{
 	"That a file is safe, does what it should, or was built from any source. The vendor’s keys have signed a list with its hash: no more.",
 	"That the vendor meant it. Whoever holds the keys can sign; what a log adds is that he cannot do so unseen.",
+	"That nothing else was signed under this version. What the log has of that stands on the repository’s page here, under findings.",
 	"That the repository is the vendor’s that you think of. Its id is a hash of its first root: compare it with what the vendor says elsewhere.",
 	"That the keys of the policy are the right ones. They are this site’s, until you replace them: compare them with another source.",
 	"That this page is honest. Its program came from this site. The commands below do the same with a program that you have from elsewhere.",

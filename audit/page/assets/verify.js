@@ -42,6 +42,10 @@ function facts(rows) {
   return list;
 }
 
+function sentence(text) {
+  return text[0].toUpperCase() + text.slice(1) + ".";
+}
+
 function whole(text) {
   return element("code", text, "whole");
 }
@@ -63,7 +67,7 @@ function show(item) {
   const head = element("h3");
   head.append(element("bdi", item.name), badge(item.outcome));
   if (item.code) head.append(element("code", item.code));
-  card.append(head, element("p", item.text + "."));
+  card.append(head, element("p", sentence(item.text)));
   const rows = [];
   if (item.release) {
     const r = item.release;
