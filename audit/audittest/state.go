@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -207,4 +212,39 @@ func (m *maker) note(ctx context.Context) error {
 	}
 	m.newest = n.Marshal()
 	return nil
+}
+
+// BenchState returns a LargeState for a benchmark: of a million leaves and 10,000 repositories,
+// or of as many leaves as TUFLOG_BENCH_LEAVES says, with -short of 50,000. If
+// TUFLOG_BENCH_STATE names a folder it is made there once, and used again.
+func BenchState(b testing.TB) (dir string, leaves int64, repositories int) {
+	b.Helper()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	leaves = 1_000_000
+	if testing.Short() {
+		leaves = 50_000
+	}
+	if s := os.Getenv("TUFLOG_BENCH_LEAVES"); s != "" {
+		var err error
+		leaves, err = strconv.ParseInt(s, 10, 64)
+		must(err)
+	}
+	repositories = int(max(leaves/100, 20))
+	if dir = os.Getenv("TUFLOG_BENCH_STATE"); dir == "" {
+		dir = b.TempDir()
+	}
+	dir = filepath.Join(dir, fmt.Sprint("state-", leaves))
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		begin := time.Now()
+		must(LargeState(b.Context(), dir+".new", leaves, repositories))
+		must(os.Rename(dir+".new", dir))
+		must(os.Rename(dir+".new.newest", dir+".newest"))
+		b.Logf("%d leaves of %d repositories were made in %v", leaves, repositories, time.Since(begin).Round(time.Second))
+	}
+	return dir, leaves, repositories
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -18,17 +17,13 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// BenchmarkPages asks for pages over a state with a million leaves of 10,000 repositories
-// (with -short 50,000 of 500), each kind as often: others each time, and so not from a cache.
-// p95-ms and max-ms are of single pages. The state has no files, so that it does not measure what
-// explanations take: BenchmarkRealPages does.
+// BenchmarkPages asks for pages over audittest.BenchState, other ones each time, and so not
+// from what is kept of those before. p95-ms and max-ms are the times of single pages in
+// milliseconds. The state has no files, so that it does not measure what explanations take.
+//
+//	TUFLOG_BENCH_STATE=/tmp/states go test ./audit/page -run '^$' -bench Pages -benchtime 200x
 func BenchmarkPages(b *testing.B) {
-	leaves, repositories := int64(1_000_000), 10_000
-	if testing.Short() {
-		leaves, repositories = 50_000, 500
-	}
-	dir := filepath.Join(b.TempDir(), "state")
-	must(b, audittest.LargeState(b.Context(), dir, leaves, repositories))
+	dir, leaves, repositories := audittest.BenchState(b)
 	signer, err := proofs.GenerateSigner(bytes.NewReader(make([]byte, 64)), audittest.Origin, proofs.Ed25519)
 	must(b, err)
 	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", signer.Key()))

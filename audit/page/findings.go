@@ -197,8 +197,6 @@ func (b *book) listFindings(ctx context.Context, db *reader, q state.FindingQuer
 	return list, "", nil
 }
 
-func classRank(class string) int { return slices.Index(classes, audit.Class(class)) }
-
 // findingPage is one finding.
 type findingPage struct {
 	foundLine

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -17,39 +13,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// largeState is a state of a million leaves and 10,000 repositories, or of as many leaves as
-// TUFLOG_BENCH_LEAVES says. If TUFLOG_BENCH_STATE names a folder it is made there once, and
-// used again.
-func largeState(b *testing.B) (dir string, leaves int64, repositories int) {
-	b.Helper()
-	leaves = 1_000_000
-	if s := os.Getenv("TUFLOG_BENCH_LEAVES"); s != "" {
-		var err error
-		leaves, err = strconv.ParseInt(s, 10, 64)
-		must(b, err)
-	}
-	repositories = int(max(leaves/100, 20))
-	dir = os.Getenv("TUFLOG_BENCH_STATE")
-	if dir == "" {
-		dir = b.TempDir()
-	}
-	dir = filepath.Join(dir, fmt.Sprint("state-", leaves))
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		begin := time.Now()
-		must(b, audittest.LargeState(b.Context(), dir+".new", leaves, repositories))
-		must(b, os.Rename(dir+".new", dir))
-		must(b, os.Rename(dir+".new.newest", dir+".newest"))
-		b.Logf("%d leaves of %d repositories were made in %v", leaves, repositories, time.Since(begin).Round(time.Second))
-	}
-	return dir, leaves, repositories
-}
-
 // BenchmarkViews measures what a page asks for, each time of another repository, leaf or page,
 // and reports the median and the 95th percentile of the times in milliseconds.
 //
 //	TUFLOG_BENCH_STATE=/tmp/states go test ./audit/state -run '^$' -bench Views -benchtime 200x
 func BenchmarkViews(b *testing.B) {
-	dir, leaves, repositories := largeState(b)
+	dir, leaves, repositories := audittest.BenchState(b)
 	v, err := state.OpenView(b.Context(), dir)
 	must(b, err)
 	defer v.Close()
