@@ -187,6 +187,21 @@ func (c *Config) Check() error {
 	return nil
 }
 
+// CheckSenders reads what the destinations need, such as the files with their secrets, as Open
+// does, and asks none of them. Nothing is written: the files of type jsonl are not opened.
+func (c *Config) CheckSenders() error {
+	cfg := c.withDefaults()
+	for _, name := range slices.Sorted(maps.Keys(cfg.To)) {
+		if cfg.To[name].Type == typeJSONL {
+			continue
+		}
+		if _, err := newSender(name, cfg.To[name], &cfg); err != nil {
+			return fmt.Errorf("to.%s.%w", name, err)
+		}
+	}
+	return nil
+}
+
 func (t *To) check() error {
 	keys := t.keys()
 	if keys[t.Type] == nil {

@@ -66,7 +66,13 @@ func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
 	if len(cfg.To) == 0 {
 		c.Notes = append(c.Notes, "to: there is no destination: findings are on the page and in the feeds, and nobody is told")
 	}
+	if err := cfg.Alerts.CheckSenders(); err != nil {
+		return nil, err
+	}
 	for i, f := range followers {
+		if cfg.Cosign != nil && !f.log.Mirror {
+			c.Notes = append(c.Notes, fmt.Sprintf("log[%d] %s: its checkpoints are not cosigned: that needs mirror = true", i, f.log.Name))
+		}
 		if err := c.log(ctx, i, f); err != nil {
 			return nil, err
 		}

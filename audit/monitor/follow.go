@@ -215,11 +215,8 @@ func (f *follower) auditConfig(src audit.Source) audit.Config {
 func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr error) error {
 	var own *audit.StateError
 	done := stepErr == nil || errors.As(stepErr, &own)
-	if stepErr != nil {
-		f.say(stepErr.Error())
-	} else {
-		f.say("")
-	}
+	trouble := troubleOf(step, stepErr)
+	f.say(trouble)
 	if step.To > step.From {
 		size := int64(0)
 		if step.Checkpoint != nil {
@@ -253,7 +250,7 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	if err := f.tell(ctx); err != nil {
 		return err
 	}
-	f.note(ctx, step, stepErr == nil && step.Waiting == 0)
+	f.note(ctx, step, trouble == "" && step.Waiting == 0)
 	if done && step.Waiting == 0 && (first || step.To > step.From) {
 		if err := f.a.Finished(ctx); err != nil {
 			f.logger.Warn("the end of a replay was not noted", "error", err)
@@ -261,6 +258,24 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	}
 	f.save(false)
 	return nil
+}
+
+// troubleOf says why the log was not read and judged to its newest checkpoint; empty: it was, or
+// it will be with the steps that follow.
+func troubleOf(step audit.StepResult, stepErr error) string {
+	if stepErr != nil {
+		return stepErr.Error()
+	}
+	for _, x := range step.Findings {
+		switch x.Kind {
+		case audit.LiveMissing, audit.ExpectationsMissing: // of others
+		default:
+			if x.Class == audit.Outage {
+				return x.Sentence
+			}
+		}
+	}
+	return ""
 }
 
 // say notes what cannot be done now; empty: all can.

@@ -2,6 +2,7 @@ package monitor_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -332,6 +333,43 @@ func TestLiveRepository(t *testing.T) {
 	if s := w.Statuses()[0]; !s.Vouches || s.Open[audit.Equivocation]+s.Open[audit.Unexpected]+s.Open[audit.Tampering] != 0 {
 		t.Errorf("%+v", s)
 	}
+
+	// A configuration is tested over what was found, while a monitor runs.
+	text, err := os.ReadFile(path)
+	must(t, err)
+	more := `[[route]]
+classes = ["equivocation", "unexpected"]
+repositories = ["acme"]
+to = ["file"]
+[[route]]
+logs = ["a"]
+repositories = ["00112233445566778899"]
+to = []
+[to.file]
+type = "jsonl"
+path = "alerts.jsonl"
+`
+	cfg, err := monitor.Parse(path, append(text, more...))
+	must(t, err)
+	c, err := monitor.CheckConfig(t.Context(), cfg)
+	must(t, err)
+	if r := c.Routes[0]; r.Matched != 2 || !strings.HasPrefix(r.Last, "a: live-equivocation: ") || len(c.Routes) != 4 || c.Logs[0].Judged != s.Size() {
+		t.Errorf("%+v", c)
+	}
+	if len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "route[1].repositories: the log a has no repository") {
+		t.Errorf("%q", c.Wrong)
+	}
+	cfg, err = monitor.Parse(path, bytes.Replace(text, []byte(s.repo.String()[:12]), []byte("00112233"), 1))
+	must(t, err)
+	if c, err = monitor.CheckConfig(t.Context(), cfg); err != nil || len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "log[0].repository[0].id: ") {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, wrong := range []string{"classes = [\"fork\"]", "kinds = [\"fork\"]\nclasses = [\"hygiene\"]", "logs = [\"b\"]", "repositories = [\"nobody\"]", "to = [\"nobody\"]"} {
+		_, err := monitor.Parse(path, append(append([]byte{}, text...), "[[route]]\n"+wrong+"\n"...))
+		if err == nil || !strings.Contains(err.Error(), "monitor.toml:12: route 1: ") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
 }
 
 // What a quorum of witnesses cosigned long ago and the log does not show is a finding, until it
@@ -362,4 +400,11 @@ func TestWithheldView(t *testing.T) {
 	s.Append([]byte("withheld"))
 	s.Publish(2)
 	_, _ = w.until(t, func(n monitor.News) bool { return n.Type == monitor.NewsGone && n.Finding.Kind == audit.ViewWithheld })
+	// What the log shows and too few have cosigned is trouble.
+	s.Append([]byte("alone"))
+	s.Publish(1)
+	_, n = w.until(t, func(n monitor.News) bool { return n.Type == monitor.NewsTrouble })
+	if !strings.Contains(n.Text, "too few witnesses") {
+		t.Error(n.Text)
+	}
 }
