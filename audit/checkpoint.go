@@ -112,18 +112,19 @@ func (a *Auditor) contradicts(ctx context.Context, c claim) bool {
 }
 
 // recordFork records that the log signed two trees of which neither is the
-// beginning of the other. The evidence is a proof of that, or the two notes.
-func (a *Auditor) recordFork(older, newer claim, evidence ...Evidence) {
+// beginning of the other. The evidence is a proof of that, or the two notes. prefix is the
+// root that the newer tree has at the size of the older one; zero: it is not known.
+func (a *Auditor) recordFork(older, newer claim, prefix proofs.Hash, evidence ...Evidence) {
 	f := newFinding(Fork, "the log signed two histories: size %d with root %v, and size %d with root %v, which does not begin with the first",
 		older.tree.N, older.tree.Hash, newer.tree.N, newer.tree.Hash)
 	if older.tree.N == newer.tree.N {
+		prefix = newer.tree.Hash
 		f.Sentence = fmt.Sprintf("the log signed two histories: size %d with root %v and with root %v", older.tree.N, older.tree.Hash, newer.tree.Hash)
 	}
-	// The log grows on: it is the same fork with each checkpoint that follows.
-	f.about = fmt.Sprintf("%d %v", older.tree.N, older.tree.Hash)
-	if older.tree.N == newer.tree.N {
-		f.about += fmt.Sprintf(" %v", newer.tree.Hash)
-	}
+	// It is the same fork with each checkpoint that follows, and whichever was seen first.
+	roots := []string{older.tree.Hash.String(), prefix.String()}
+	slices.Sort(roots)
+	f.about = fmt.Sprint(older.tree.N, roots)
 	f.Evidence = evidence
 	a.record(f)
 }
@@ -155,7 +156,7 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 // give it.
 func (a *Auditor) fork(ctx context.Context, old, now claim) {
 	if forked, err := a.forksFrom(ctx, old, now); err != nil || !forked {
-		a.recordFork(old, now, evidenceFile("older.note", old.note), evidenceFile("newer.note", now.note))
+		a.recordFork(old, now, proofs.Hash{}, evidenceFile("older.note", old.note), evidenceFile("newer.note", now.note))
 	}
 }
 

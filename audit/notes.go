@@ -212,7 +212,7 @@ func (a *Auditor) forksFrom(ctx context.Context, older, newer claim) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	a.recordFork(older, newer, evidenceFile("fork.conflict", conflict.Marshal()))
+	a.recordFork(older, newer, conflict.Prefix, evidenceFile("fork.conflict", conflict.Marshal()))
 	return true, nil
 }
 

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
@@ -88,6 +89,27 @@ func TestOneForkIsOne(t *testing.T) {
 	}
 	if found != "fork@-1" {
 		t.Errorf("found %q", found)
+	}
+}
+
+// It is the same one for the next process, whichever of the two trees that sees first.
+func TestOneForkIsOneForTheNextProcess(t *testing.T) {
+	h := newHistory(t)
+	shown, other := grown(h, "shown"), grown(h, "other")
+	dir := t.TempDir()
+	withState := func(c *audit.Config) { c.StateDir = dir }
+	for i, note := range [][]byte{other.Checkpoint(other.Size(), 2), other.Checkpoint(other.Size(), 1), nil} {
+		a := newAuditor(t, shown.Log, withState)
+		step(t, a)
+		if note != nil {
+			must(t, a.Offer(t.Context(), note))
+		}
+		if got := kinds(step(t, a).Findings); (got == "fork@-1") != (i == 0) {
+			t.Errorf("process %d: found %q", i, got)
+		}
+		must(t, a.Close())
+		shown.release(tuf.RoleTargets, "app.bin", fmt.Sprint(i))
+		shown.Publish(2)
 	}
 }
 
