@@ -144,7 +144,8 @@ func TestMonitor(t *testing.T) {
 	out, _ = w.run(0, "evidence", "check", "--key", w.log.Signer.Key().String(), files[0])
 	w.wantAll(out, audittest.Origin+" showed two histories")
 
-	out, _ = w.run(1, "monitor", "run", "--config", file, "--once")
+	// What is acknowledged does not count for cron, and is the same finding still.
+	out, _ = w.run(0, "monitor", "run", "--config", file, "--once")
 	w.wantAll(out, "one\n", "the log signed two histories")
 }
 
