@@ -271,6 +271,37 @@ func (b *book) findRoles(ctx context.Context, db *reader, q query, found *search
 	return err
 }
 
+// counted says how much of what was found.
+func (p *searchPage) counted() string {
+	counts := map[string]int{}
+	more := false
+	for _, l := range p.Logs {
+		counts["listing of a target file"] += len(l.Files)
+		counts["entry"] += len(l.Named)
+		counts["listing of a key"] += len(l.Keys)
+		counts["repository"] += len(l.Repositories)
+		counts["role"] += len(l.Roles)
+		if l.Finding != "" {
+			counts["finding"]++
+		}
+		more = more || l.MoreFiles || l.MoreKeys || l.MoreRepos || l.MoreRoles
+	}
+	var parts []string
+	for _, noun := range [][2]string{{"listing of a target file", "listings of target files"}, {"entry", "entries"}, {"listing of a key", "listings of keys"}, {"repository", "repositories"}, {"role", "roles"}, {"finding", "findings"}} {
+		switch n := counts[noun[0]]; {
+		case n == 1:
+			parts = append(parts, "1 "+noun[0])
+		case n > 1:
+			parts = append(parts, number(n)+" "+noun[1])
+		}
+	}
+	said := "Found: " + strings.Join(parts, ", ") + "."
+	if more {
+		said += " There are more than are shown."
+	}
+	return said
+}
+
 // say words what was found.
 func (p *searchPage) say() {
 	judged := int64(0)
@@ -279,7 +310,7 @@ func (p *searchPage) say() {
 	}
 	what := printable.Line(tuf.Clip(p.Query))
 	if p.Found {
-		p.Sentence = "This was found."
+		p.Sentence = p.counted()
 		for _, l := range p.Logs {
 			for _, f := range l.Files {
 				if f.Newest && !f.Evidence && !l.Part {

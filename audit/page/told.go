@@ -368,7 +368,6 @@ func filesOf(force *history.Force) (lines []fileLine, further int) {
 type meaning struct {
 	Row     *history.Row    `json:"row"` // who signed it, what it changed, what stood out
 	Impact  *explain.Impact `json:"impact,omitempty"`
-	Unused  []explain.Power `json:"unused,omitempty"`
 	Whole   bool            `json:"whole"`             // it was compared with all of its role before; otherwise with the last ones
 	Lists   []fileLine      `json:"lists"`             // the target files that it lists, the first ones
 	Further int             `json:"further,omitempty"` // files beyond those
