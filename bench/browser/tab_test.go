@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -34,6 +35,9 @@ func chromium(t *testing.T) context.Context {
 	}
 	if path == "" {
 		lacking(t, "there is no Chromium on this machine (Debian: chromium)")
+	}
+	if _, err := os.Stat("../../audit/page/built/verify.wasm.br"); err != nil {
+		lacking(t, "what verifies in a browser is not built: go generate ./audit/page")
 	}
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(process.Patience),

@@ -1,6 +1,7 @@
 package drop
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -180,6 +181,8 @@ func (j *judge) file(ctx context.Context, f *dropped) {
 		}
 	}
 	switch {
+	case bytes.HasPrefix(f.Content, []byte(bundleLine)):
+		item.Outcome, item.Text = Unproved, "this is a bundle, which updater bundle verify opens; here, drop the files that it was made of"
 	case len(places) > 0:
 		item.Text = strings.Join(places, "; ")
 	case proved && (other != "" || len(j.others) == 1):
@@ -192,6 +195,9 @@ func (j *judge) file(ctx context.Context, f *dropped) {
 	}
 	j.add(item)
 }
+
+// bundleLine begins a bundle: docs/formats.md.
+const bundleLine = "tuflog bundle v1\n"
 
 // installs reports whether a device that has accepted the files takes one with this digest
 // for a path.

@@ -107,6 +107,7 @@ func TestJudge(t *testing.T) {
 		{"all of a repository", w.all(), nil, drop.Accepted, "", "a device that asks for firmware.bin would install it"},
 		{"release alone", []string{release}, nil, drop.Refused, verify.CodeNotLogged, proof},
 		{"file alone", []string{target}, nil, drop.Unproved, "", "no proved release is here"},
+		{"a bundle", []string{"update.bundle"}, nil, drop.Unproved, "", "updater bundle verify"},
 		{"proof alone", []string{proof}, nil, drop.Unproved, "", "the proof is right"},
 		{"timestamp alone", []string{"timestamp.json"}, nil, drop.Unproved, "", "no proof of their own"},
 		{"another release with the proof", []string{"1.targets.json", proof}, nil, drop.Refused, verify.CodeBadProof, "about version 2, want 1"},
@@ -121,6 +122,7 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w.t = t
 			w.files["2.README"] = []byte("nothing\n")
+			w.files["update.bundle"] = []byte("tuflog bundle v1\n\n")
 			v := w.drop(tt.change, tt.files...)
 			if v.Outcome != tt.outcome || v.Code != string(tt.code) || !strings.Contains(v.Text, tt.text) {
 				t.Errorf("%s %q: %s\n%+v", v.Outcome, v.Code, v.Text, v.Items)
