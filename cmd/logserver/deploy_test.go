@@ -222,18 +222,22 @@ func TestDeployedUnits(t *testing.T) {
 		paths = append(paths, path)
 	}
 	timers, err := filepath.Glob(deploy + "*.timer")
-	if err != nil || len(timers) != 1 {
+	if err != nil || len(timers) != 2 {
 		t.Fatalf("timers %v, %v", timers, err)
 	}
-	timer, err := os.ReadFile(timers[0])
-	if err != nil {
-		t.Fatal(err)
+	verify := append([]string{"verify"}, paths...)
+	for _, timer := range timers {
+		text, err := os.ReadFile(timer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, filepath.Base(timer))
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		verify = append(verify, path)
 	}
-	path := filepath.Join(dir, filepath.Base(timers[0]))
-	if err := os.WriteFile(path, timer, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify", path}, paths...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", verify...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
