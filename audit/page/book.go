@@ -36,6 +36,10 @@ type book struct {
 	mu       sync.Mutex
 	last     *Status // as it was read last
 	lastRead time.Time
+
+	counting  sync.Mutex
+	counted   map[state.Verdict]int64
+	countedAt time.Time
 }
 
 // maxSightings is of how many entries it is kept when they had been seen.

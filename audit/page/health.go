@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
@@ -129,7 +130,7 @@ func (b *book) readHealth(ctx context.Context, db *reader, h *health) error {
 		}
 		h.Time, _ = quorumTime(b.Policy, c)
 	}
-	verdicts, err := db.Verdicts(ctx)
+	verdicts, err := b.verdicts(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -147,12 +148,36 @@ func (b *book) readHealth(ctx context.Context, db *reader, h *health) error {
 	if err := b.countFindings(ctx, db, h); err != nil {
 		return err
 	}
-	again, err := db.Again(ctx)
+	again, err := db.CountAgain(ctx)
 	if err != nil {
 		return err
 	}
-	h.conclude(len(again), verdicts)
+	h.conclude(again, verdicts)
 	return nil
+}
+
+// Verdicts that the state does not know the number of are counted, which takes a quarter of a
+// second for a million leaves: of a log with countedAtOnce leaves or more they are counted
+// again after countedFor.
+const (
+	countedAtOnce = 20_000
+	countedFor    = 10 * time.Second
+)
+
+func (b *book) verdicts(ctx context.Context, db *reader) (map[state.Verdict]int64, error) {
+	if db.Size() < countedAtOnce {
+		return db.Verdicts(ctx)
+	}
+	b.counting.Lock()
+	defer b.counting.Unlock()
+	if age := b.now().Sub(b.countedAt); b.counted != nil && age >= 0 && age < countedFor {
+		return b.counted, nil
+	}
+	counted, err := db.Verdicts(ctx)
+	if err == nil {
+		b.counted, b.countedAt = counted, b.now()
+	}
+	return counted, err
 }
 
 // maxOutages is how many outages a log's health lists.
@@ -174,11 +199,7 @@ func (b *book) countFindings(ctx context.Context, db *reader, h *health) error {
 			continue
 		}
 		// Those that others were asked about, the log does not answer for.
-		err := db.OfKind(ctx, c.Kind, func(state.Finding) error {
-			h.against[class] = true
-			return errEnough
-		})
-		if enough(err) != nil {
+		if h.against[class], err = db.AnyOfKind(ctx, c.Kind); err != nil {
 			return err
 		}
 	}
@@ -193,7 +214,7 @@ func (b *book) countFindings(ctx context.Context, db *reader, h *health) error {
 }
 
 // conclude words what was read.
-func (h *health) conclude(again int, verdicts map[state.Verdict]int64) {
+func (h *health) conclude(again int64, verdicts map[state.Verdict]int64) {
 	why := func(format string, args ...any) { h.WhyNot = append(h.WhyNot, fmt.Sprintf(format, args...)) }
 	if h.Root == "" && len(h.WhyNot) == 0 {
 		why("no checkpoint was verified")
@@ -202,7 +223,7 @@ func (h *health) conclude(again int, verdicts map[state.Verdict]int64) {
 		why("%s of the newest checkpoint %s not judged yet", plural(waiting, "entry"), isAre(waiting))
 	}
 	if again > 0 {
-		why("%s %s being judged again", plural(again, "repository"), isAre(int64(again)))
+		why("%s %s being judged again", plural(again, "repository"), isAre(again))
 	}
 	for _, v := range []state.Verdict{state.Wrong, state.NotJudged, state.UnknownToUs} {
 		if n := verdicts[v]; n > 0 {

@@ -33,6 +33,18 @@ func (r *Reader) FindingsOf(ctx context.Context, repository tuf.Digest, leaf int
 	return list, err
 }
 
+// AnyOfKind reports whether OfKind has one.
+func (r *Reader) AnyOfKind(ctx context.Context, kind string) (bool, error) {
+	var n int
+	return r.row(ctx, "SELECT 1 FROM findings WHERE kind = ? AND gone = 0 AND scope <> ? LIMIT 1", []any{kind, Outside}, &n)
+}
+
+// CountAgain returns how many repositories are to be judged again.
+func (r *Reader) CountAgain(ctx context.Context) (n int64, err error) {
+	_, err = r.row(ctx, "SELECT count(*) FROM repositories WHERE again", nil, &n)
+	return n, err
+}
+
 // FirstNoteOver calls fn for the notes of trees with more than size leaves, the smallest first,
 // until fn returns true, and for at most 64 of them.
 func (r *Reader) FirstNoteOver(ctx context.Context, size int64, fn func(note []byte) bool) error {
