@@ -38,7 +38,7 @@ type searchLog struct {
 	Log          string           `json:"log"`
 	Judged       int64            `json:"judged"` // entries that were searched
 	Files        []fileHit        `json:"files"`
-	Part         bool             `json:"part,omitempty"` // the files' paths have the query in them
+	Part         bool             `json:"part,omitempty"` // the query is a part of the files' paths, their beginning or another
 	MoreFiles    bool             `json:"more_files,omitempty"`
 	Named        []entryLine      `json:"entries"` // that name what is sought as their metadata or payload, or have the index
 	Keys         []keyHit         `json:"keys"`
@@ -169,10 +169,13 @@ func (b *book) find(ctx context.Context, db *reader, q query, found *searchLog) 
 	return err
 }
 
-// findFiles finds target files by their hash or path; if no path is the query, those that have
-// it in it.
+// findFiles finds target files by their hash or path; if no path is the query, those whose path
+// begins with it, or in a small log has it in it.
 func (b *book) findFiles(ctx context.Context, db *reader, q query, found *searchLog) error {
-	asks := []state.Search{{Query: state.Query{Path: q.text}}, {Part: q.text}}
+	asks := []state.Search{{Query: state.Query{Path: q.text}}, {Prefix: q.text}}
+	if db.Size() < smallLog {
+		asks[1] = state.Search{Part: q.text}
+	}
 	switch {
 	case !q.sha256.IsZero():
 		asks = []state.Search{{Query: state.Query{SHA256: q.sha256}}}
@@ -198,12 +201,16 @@ func (b *book) findFiles(ctx context.Context, db *reader, q query, found *search
 			found.Files = append(found.Files, hit)
 		}
 		if found.MoreFiles = next != ""; len(files) > 0 {
-			found.Part = ask.Part != ""
+			found.Part = ask.Path == "" && ask.SHA256.IsZero() && ask.SHA512 == nil
 			return nil
 		}
 	}
 	return nil
 }
+
+// smallLog is how many leaves a log has at most in which parts of paths are looked for: no
+// index has them.
+const smallLog = 20_000
 
 // minPart is how many bytes of a path a search takes.
 const minPart = 3
