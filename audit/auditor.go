@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit/state"
-	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -36,6 +35,8 @@ type Config struct {
 	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
+	// Wake, if not nil, ends the pause of Run: there is something to look at.
+	Wake <-chan struct{}
 	// Progress, if not nil, is called after each leaf, and each bundle that is read, with how
 	// many leaves have been judged and how many there are.
 	Progress func(done, total int64)
@@ -390,10 +391,22 @@ func (a *Auditor) Run(ctx context.Context, report func(StepResult, error) error)
 		if err == nil && a.late() != nil {
 			continue
 		}
-		if wait.For(ctx, a.cfg.Interval) != nil {
+		if a.pause(ctx) != nil {
 			return ctx.Err()
 		}
 	}
+}
+
+// pause waits for the next step of Run. The error is the context's.
+func (a *Auditor) pause(ctx context.Context) error {
+	pause := time.NewTimer(a.cfg.Interval)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	case <-a.cfg.Wake:
+	}
+	return ctx.Err()
 }
 
 // outage is trouble with reading the log.

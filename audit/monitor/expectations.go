@@ -27,7 +27,7 @@ func (f *follower) newExpectations(i int) (*expectations, error) {
 	}
 	w, err := expected.New(expected.Config{
 		Name: r.Name, Repository: r.ID, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
-		Client: f.m.opts.Client, Now: f.m.opts.Now,
+		Every: min(r.Every, expected.DefaultEvery), Client: f.m.opts.Client, Now: f.m.opts.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)

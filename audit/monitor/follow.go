@@ -36,7 +36,8 @@ type follower struct {
 	witnesses  []*witness
 	live       []*live
 	expected   []*expectations
-	copier     *copier // nil: no copy is kept
+	copier     *copier       // nil: no copy is kept
+	wake       chan struct{} // something has been fetched that the next step takes
 
 	stop  context.CancelFunc // ends run
 	ended chan struct{}      // closed when run has ended
@@ -63,7 +64,7 @@ type follower struct {
 
 // newFollower reads the policy of a log. Nothing is asked.
 func (m *Monitor) newFollower(log Log) (*follower, error) {
-	f := &follower{m: m, log: log, logger: m.opts.Logger.With("log", log.Name)}
+	f := &follower{m: m, log: log, logger: m.opts.Logger.With("log", log.Name), wake: make(chan struct{}, 1)}
 	var err error
 	if f.policyText, err = readPolicy(log.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -206,7 +207,15 @@ func (f *follower) openState(ctx context.Context) error {
 func (f *follower) auditConfig(src audit.Source) audit.Config {
 	return audit.Config{
 		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
-		Interval: f.log.Interval, Now: f.m.opts.Now,
+		Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
+	}
+}
+
+// wakeUp ends the pause between two steps.
+func (f *follower) wakeUp() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -56,8 +56,9 @@ const (
 	liveTimeout = 10 * time.Minute // for all files
 )
 
-// confirmAfter is how long it takes before what is not logged is looked at again.
-func (f *follower) confirmAfter() time.Duration { return min(5*f.log.Interval, 10*time.Second) }
+// confirmAfter is how long it takes before what is not logged is looked at again: by then the
+// log has been read again.
+func (f *follower) confirmAfter() time.Duration { return min(2*f.log.Interval, 10*time.Second) }
 
 func newLive(f *follower, cfg RepositoryConfig, url string) *live {
 	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]int64{}, fetched: true}
@@ -91,6 +92,7 @@ func (l *live) run(ctx context.Context) {
 			return
 		case <-l.due:
 			l.fetchWanted(ctx)
+			l.f.wakeUp()
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (f *follower) findWitnesses() ([]*witness, error) {
 }
 
 // askEvery is how often witnesses are asked.
-func (f *follower) askEvery() time.Duration { return min(10*f.log.Interval, time.Minute) }
+func (f *follower) askEvery() time.Duration { return min(2*f.log.Interval, time.Minute) }
 
 // run asks the witness until the context ends.
 func (w *witness) run(ctx context.Context) {
@@ -124,7 +124,9 @@ func (w *witness) saw(signed []byte) error {
 	if w.before != nil && string(w.before) == string(signed) {
 		return w.wrong
 	}
-	w.before, w.wrong = signed, w.look(signed)
+	if w.before, w.wrong = signed, w.look(signed); w.wrong == nil {
+		w.f.wakeUp()
+	}
 	return w.wrong
 }
 

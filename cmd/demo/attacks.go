@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"time"
 
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
@@ -48,6 +49,9 @@ func (s *story) attack(ctx context.Context) error {
 		if a.code == verify.CodeNotLogged {
 			s.offered = offered
 			if err := s.consume(ctx, offered, victim); err != nil {
+				return err
+			}
+			if err := s.servesVictims(ctx, metadata); err != nil {
 				return err
 			}
 		}
@@ -123,6 +127,7 @@ func (s *story) tooFewCosignatures(context.Context) (files, error) {
 // keeps it as evidence.
 func (s *story) equivocate(ctx context.Context) error {
 	step := s.t.step("thief", "signs another targets 7 for some victims; one of them submits it")
+	since := time.Now()
 	twin := s.atInstall
 	if err := twin.Put(tuf.RoleTargets, firmware, content(firmware, "2.2 with a back door")); err != nil {
 		return err
@@ -162,7 +167,7 @@ func (s *story) equivocate(ctx context.Context) error {
 	}
 	s.evidence = v.Index
 	step.below("EVIDENCE: entry %d proves forever that the keys signed this and entry %d", v.Index, entry.Contradicts)
-	return nil
+	return s.alerts(ctx, 2, "second-payload", since)
 }
 
 // secondPayload is the second payload beside its own proof.

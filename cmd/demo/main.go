@@ -190,7 +190,9 @@ func (o options) show(ctx context.Context, t *transcript, p *programs, dir strin
 
 	s := &story{t: t, w: w, dir: dir}
 	if len(o.history) > 0 {
-		s.audited, err = importHistories(ctx, t, w, o.history)
+		if s.audited, err = importHistories(ctx, t, w, o.history); err == nil {
+			s.monitor, err = w.startMonitor(ctx, filepath.Join(dir, "monitor"), "", site{})
+		}
 	} else {
 		if s.mirror, err = startMirror(filepath.Join(dir, "mirror")); err != nil {
 			return err

@@ -14,6 +14,8 @@ func (o options) next(t *transcript, s *story) {
 	say := func(what, command string) {
 		t.say("  # %s\n  %s", what, command)
 	}
+	t.say("  # what the monitor knows, as pages for a browser: timelines, releases, findings, a search, and verification of\n  # a file that you drop there\n  %s/\n", s.monitor.service.url)
+	say("what the monitor has told", "less "+shell([]string{s.monitor.alerts}))
 	say("the checkpoint that the log signed and the witnesses cosigned", "curl "+w.log.url+"/checkpoint")
 	say("the server's table of repositories", "curl "+w.log.url+"/v1/repositories")
 	if w.on != nil {

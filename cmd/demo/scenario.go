@@ -33,6 +33,8 @@ type story struct {
 
 	audited *audited // what the auditor says of it all
 
+	monitor *watcher
+
 	evidenceProof []byte // of that entry
 	attacks       int
 }
@@ -47,6 +49,7 @@ func (s *story) tell(ctx context.Context) error {
 		tell    func(context.Context) error
 	}{
 		{"A vendor publishes; every release gets a proof beside it", s.publishHistory},
+		{"A monitor watches from now on", s.watch},
 		{"A device installs logged and witnessed releases", s.install},
 		{"The same device refuses everything else", s.attack},
 		{"Devices whose policies want more than a proof", s.decide},
