@@ -211,10 +211,19 @@ func (o *monitorRunFlags) lookOnce(cmd *cobra.Command) (err error) {
 	return verdict(all, errors.Join(lookErr, err), func(audit.Class) bool { return false })
 }
 
-// pages are the web pages of the configuration of the time.
+// pages are the web pages of the configuration of the time. Nothing is waited for: the pages of
+// an earlier configuration are closed with the last of their answers, which its reader may
+// take for minutes.
 type pages struct {
-	mu  sync.RWMutex
-	now *page.Server
+	mu  sync.Mutex
+	now *pagesOfOne
+}
+
+// pagesOfOne are the pages of one configuration.
+type pagesOfOne struct {
+	*page.Server
+	answers int  // that are under way
+	old     bool // others are shown
 }
 
 // show shows the pages of another configuration from now on.
@@ -229,11 +238,22 @@ func (p *pages) show(m *monitor.Monitor, cfg *monitor.Config, logger *slog.Logge
 	if err != nil {
 		return err
 	}
-	p.mu.Lock() // nothing is being answered
-	defer p.mu.Unlock()
+	return p.replace(next)
+}
+
+// replace shows other pages from now on; nil: none.
+func (p *pages) replace(next *page.Server) error {
+	p.mu.Lock()
 	before := p.now
-	p.now = next
+	if p.now = nil; next != nil {
+		p.now = &pagesOfOne{Server: next}
+	}
+	idle := before != nil && before.answers == 0
 	if before != nil {
+		before.old = true
+	}
+	p.mu.Unlock()
+	if idle {
 		return before.Close()
 	}
 	return nil
@@ -241,13 +261,26 @@ func (p *pages) show(m *monitor.Monitor, cfg *monitor.Config, logger *slog.Logge
 
 // ServeHTTP implements http.Handler.
 func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	p.now.ServeHTTP(w, r)
+	p.mu.Lock()
+	s := p.now
+	if s != nil {
+		s.answers++
+	}
+	p.mu.Unlock()
+	if s == nil {
+		http.Error(w, "this auditor is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	defer func() {
+		p.mu.Lock()
+		s.answers--
+		last := s.old && s.answers == 0
+		p.mu.Unlock()
+		if last {
+			_ = s.Close()
+		}
+	}()
+	s.ServeHTTP(w, r)
 }
 
-func (p *pages) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.now.Close()
-}
+func (p *pages) close() { _ = p.replace(nil) }
