@@ -17,3 +17,6 @@ func (db *DB) Exec(ctx context.Context, statement string) error {
 
 // Consistent is the part of Check that is about rows that follow from others.
 func (db *DB) Consistent(ctx context.Context) error { return db.references(ctx) }
+
+// SetMaxLog sets how many bytes the write-ahead log has before readers are waited for.
+func (db *DB) SetMaxLog(n int64) { db.maxLog = n }

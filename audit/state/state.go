@@ -77,6 +77,8 @@ type DB struct {
 	payloads payloads // of leaves that were rolled back, too
 	newest   []byte   // what DIR.newest has
 	newestAt string   // its path
+	maxLog   int64    // bytes
+	unfolded int64    // bytes of the write-ahead log when readers were waited for in vain; 0: they were not
 	previous *stateV1 // what an older version left in the directory; nil: nothing
 }
 
@@ -94,7 +96,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	if dir != "" {
 		dir = filepath.Clean(dir) // as in the paths of all that is in it
 	}
-	db := &DB{dir: dir, waiting: newWaiting()}
+	db := &DB{dir: dir, waiting: newWaiting(), maxLog: maxLog}
 	db.settle, db.tally = db.flush, db.saveActivity
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(explained(err), db.Close())
@@ -285,7 +287,33 @@ func (db *DB) Commit(ctx context.Context) error {
 	}
 	db.writing = false
 	db.trim()
+	db.foldLog(ctx)
 	return nil
+}
+
+// maxLog is how many bytes the write-ahead log has before readers are waited for. SQLite by
+// itself begins the log anew only at a moment without a reader, which does not come as long as
+// readers overlap.
+const maxLog = 64 << 20
+
+// foldLog puts what the write-ahead log has in its place in the file, and empties the log, if
+// it has become large. Readers that begin meanwhile read the newest state, and then the file
+// alone, so that it waits no longer than the readers of now last, nor than SQLite waits for a
+// lock. If one lasts longer, it is waited for again when the log has grown by as much once
+// more. What fails is tried again: everything is in the log.
+func (db *DB) foldLog(ctx context.Context) {
+	if db.dir == "" {
+		return
+	}
+	info, err := os.Stat(filepath.Join(db.dir, FileName) + "-wal")
+	if err != nil || info.Size() < db.maxLog+db.unfolded {
+		return
+	}
+	var busy, frames, done int64
+	_, err = db.rowNow(ctx, "PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &done)
+	if db.unfolded = 0; err != nil || busy != 0 {
+		db.unfolded = info.Size()
+	}
 }
 
 // maxNames is how many repositories and roles are remembered by their numbers.
