@@ -20,9 +20,12 @@ const (
 	maxOthers = 100
 	// flood is how many causes that are to be told at once are messages of their own.
 	flood = 10
-	// maxMessages is how many messages to a destination may have failed before no further
-	// one is made.
+	// maxMessages is how many messages to a destination that fails wait at most before no
+	// further one is made.
 	maxMessages = 8
+	// maxRefused is the same for one that does not fail, and refuses some: these few are soon
+	// offered in other words.
+	maxRefused = 100
 	// linesAtOnce is how many lines are written to a file at once.
 	linesAtOnce = 200
 	// longestStorm is how long at most a cause is not told again.
@@ -114,7 +117,10 @@ func (c *change) stormEnds(ctx context.Context, dest, cause string) (time.Time, 
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, nil
 	}
-	return time.UnixMilli(until), err
+	if end := time.UnixMilli(until); end.Before(c.now.Add(longestStorm + time.Second)) {
+		return end, err
+	}
+	return time.Time{}, err // noted by a clock that was ahead
 }
 
 // withdraw takes the opening of a finding, which somebody has acknowledged, from the queues in
@@ -222,17 +228,32 @@ type queued struct {
 	body   []byte
 }
 
-// next returns what is to be delivered to a destination now; nil: nothing is.
-func (d *Desk) next(ctx context.Context, dest *destination) (*parcel, error) {
+// next returns what is to be delivered to a destination now; nil: nothing is. At one that
+// takes messages what is new comes before what it did not take: nobody delays an alarm by a
+// message that is refused. At one that fails it is the other way round.
+func (d *Desk) next(ctx context.Context, dest *destination, failing bool) (*parcel, error) {
 	now := d.cfg.Now()
-	p, err := d.retry(ctx, dest.name, now)
-	if p != nil || err != nil {
-		return p, err
+	most := maxRefused
+	if failing {
+		most = maxMessages
+		if p, err := d.retry(ctx, dest.name, now); p != nil || err != nil {
+			return p, err
+		}
 	}
 	var n int
-	if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE dest = ?", dest.name).Scan(&n); err != nil || n >= maxMessages {
+	if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE dest = ?", dest.name).Scan(&n); err != nil {
 		return nil, err
 	}
+	if n < most {
+		if p, err := d.fresh(ctx, dest, now); p != nil || err != nil {
+			return p, err
+		}
+	}
+	return d.retry(ctx, dest.name, now)
+}
+
+// fresh makes the next parcel of what is due.
+func (d *Desk) fresh(ctx context.Context, dest *destination, now time.Time) (p *parcel, err error) {
 	if dest.to.Type == typeJSONL {
 		list, err := d.due(ctx, d.db, dest.name, now, linesAtOnce)
 		if err != nil || len(list) == 0 {
@@ -245,7 +266,7 @@ func (d *Desk) next(ctx context.Context, dest *destination) (*parcel, error) {
 		}
 		return p, nil
 	}
-	if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM queue WHERE dest = ? AND due <= ?", dest.name, now.UnixMilli()).Scan(&n); err != nil || n == 0 {
+	if list, err := d.due(ctx, d.db, dest.name, now, 1); err != nil || len(list) == 0 {
 		return nil, err
 	}
 	err = d.inTx(ctx, func(tx *sql.Tx) error {
@@ -264,7 +285,8 @@ func (d *Desk) retry(ctx context.Context, dest string, now time.Time) (*parcel, 
 	var p parcel
 	var made int64
 	var body []byte
-	err := d.db.QueryRowContext(ctx, "SELECT number, body, tries, made FROM messages WHERE dest = ? AND next <= ? ORDER BY next, number LIMIT 1", dest, now.UnixMilli()).
+	err := d.db.QueryRowContext(ctx, "SELECT number, body, tries, made FROM messages WHERE dest = ? AND (next <= ? OR next > ?) ORDER BY next, number LIMIT 1",
+		dest, now.UnixMilli(), now.Add(latestRetry).UnixMilli()).
 		Scan(&p.message, &body, &p.tries, &made)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -281,17 +303,19 @@ func (d *Desk) retry(ctx context.Context, dest string, now time.Time) (*parcel, 
 }
 
 // due returns what waits for a destination and whose time has come, in the order in which
-// it happened.
+// it happened. A time that is further ahead than any is made was noted by a clock that was
+// wrong.
 func (d *Desk) due(ctx context.Context, q queryer, dest string, now time.Time, limit int) (list []queued, err error) {
 	err = query(ctx, q, `SELECT queue.number, cause, bulk, body FROM queue JOIN events ON events.number = queue.event
-		WHERE dest = ? AND due <= ? ORDER BY queue.number LIMIT ?`, []any{dest, now.UnixMilli(), limit}, func(rows *sql.Rows) error {
-		var q queued
-		if err := rows.Scan(&q.number, &q.cause, &q.bulk, &q.body); err != nil {
-			return err
-		}
-		list = append(list, q)
-		return json.Unmarshal(q.body, &list[len(list)-1].event)
-	})
+		WHERE dest = ?1 AND (due <= ?2 OR due > iif(bulk, ?3, ?4)) ORDER BY queue.number LIMIT ?5`,
+		[]any{dest, now.UnixMilli(), now.Add(d.cfg.longestDigest()).UnixMilli(), now.Add(longestStorm).UnixMilli(), limit}, func(rows *sql.Rows) error {
+			var q queued
+			if err := rows.Scan(&q.number, &q.cause, &q.bulk, &q.body); err != nil {
+				return err
+			}
+			list = append(list, q)
+			return json.Unmarshal(q.body, &list[len(list)-1].event)
+		})
 	return list, err
 }
 
@@ -447,6 +471,8 @@ func (d *Desk) storm(ctx context.Context, tx *sql.Tx, dest, cause string, now ti
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		return err
+	case time.UnixMilli(until).After(now.Add(longestStorm)): // noted by a clock that was ahead
+		step = 0
 	case now.Before(time.UnixMilli(until).Add(d.stormTime(step))):
 		step = min(step+1, 16)
 	default:

@@ -151,3 +151,12 @@ func covers(earlier, list []string) bool {
 }
 
 var allClasses = []audit.Class{audit.Tampering, audit.Equivocation, audit.Unexpected, audit.Hygiene, audit.Outage}
+
+// longestDigest is for how long an event is collected at most.
+func (c *Config) longestDigest() time.Duration {
+	longest := day
+	for i := range c.Routes {
+		longest = max(longest, c.Routes[i].Digest)
+	}
+	return longest
+}

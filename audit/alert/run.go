@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,17 @@ const (
 	maxRetryAfter = 6 * time.Hour
 	// triesBeforeOff is how often a destination fails at least before it is switched off.
 	triesBeforeOff = 5
+	// triesBeforePlain is how often a message, or its destination, has failed before it is
+	// offered without the words of others as well.
+	triesBeforePlain = 2
+	// triesBeforeGivenUp is how often a message has failed at least before it is given up.
+	triesBeforeGivenUp = 20
+	// latestRetry is the latest that a destination or a message is ever asked to wait. A time
+	// further in the future was noted by a clock that was ahead: it has come.
+	latestRetry = maxRetryAfter + time.Minute
+	// longestGap is how much of the time between two attempts counts as time in which a
+	// destination failed.
+	longestGap = 6 * time.Hour
 	// defaultTimeout is that of one attempt.
 	defaultTimeout = 30 * time.Second
 	// diskRetry is the pause after the outbox could not be read or written.
@@ -43,6 +55,10 @@ type sender interface {
 
 // errGone is wrapped if a receiver says that it wants nothing more.
 var errGone = errors.New("gone")
+
+// errRefused is wrapped if a receiver was reached and does not want this message: it may
+// take others.
+var errRefused = errors.New("refused by the receiver")
 
 // laterError is the error of a receiver that says when it may be asked again.
 type laterError struct {
@@ -215,33 +231,63 @@ func (e *deliveryError) Unwrap() error { return e.err }
 
 // deliver makes one attempt, and reports whether it succeeded: then there may be more. An
 // error is a *deliveryError, or one of the outbox.
+//
+// A message has words of strangers, which a receiver may refuse, or break on. What has failed
+// a few times is therefore offered without them in the same attempt: only a destination that
+// does not take our own words either is one that fails for good.
 func (d *Desk) deliver(ctx context.Context, dest *destination) (bool, error) {
 	var off, next int64
-	if err := d.db.QueryRowContext(ctx, "SELECT off, next FROM destinations WHERE name = ?", dest.name).Scan(&off, &next); err != nil {
+	var tries int
+	if err := d.db.QueryRowContext(ctx, "SELECT off, next, tries FROM destinations WHERE name = ?", dest.name).Scan(&off, &next, &tries); err != nil {
 		return false, err
 	}
-	if off != 0 || next > d.cfg.Now().UnixMilli() {
+	now := d.cfg.Now().UnixMilli()
+	if off != 0 || next > now && next <= now+latestRetry.Milliseconds() {
 		return false, nil
 	}
-	p, err := d.next(ctx, dest)
+	p, err := d.next(ctx, dest, tries > 0)
 	if p == nil || err != nil {
 		return false, err
 	}
-	timeout := dest.to.Timeout
-	orDefault(&timeout, defaultTimeout)
-	attempt, cancel := context.WithTimeout(ctx, timeout)
-	err = dest.sender.send(attempt, p.events)
-	cancel()
+	err = d.attempt(ctx, dest, p.events)
+	both := false
+	if err != nil && ctx.Err() == nil && p.message != 0 && max(tries, p.tries) >= triesBeforePlain && mayBeWords(err) {
+		var own outgoing
+		if own, both = plain(p.events[0].Event), true; d.attempt(ctx, dest, []outgoing{own}) == nil {
+			d.cfg.Logger.Warn("a message was taken without the words of others alone", "to", dest.name, "id", own.ID, "error", printable.Line(err.Error()))
+			err = nil
+		}
+	}
+	ended := ctx.Err() != nil
 	// What the receiver has taken is noted even if the process is asked to end meanwhile.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if err == nil {
 		return true, d.delivered(ctx, dest.name, p)
 	}
-	if errors.Is(context.Cause(attempt), context.Canceled) && errors.Is(err, context.Canceled) {
+	if ended && errors.Is(err, context.Canceled) {
 		return false, &deliveryError{dest.name, err} // that was not the receiver
 	}
+	if errors.Is(err, errRefused) && p.message != 0 && !both {
+		// There may be others that are taken.
+		return true, d.refused(ctx, dest, p, err)
+	}
 	return false, errors.Join(&deliveryError{dest.name, err}, d.failed(ctx, dest, p, err))
+}
+
+// mayBeWords reports whether a failure can be due to what was sent.
+func mayBeWords(err error) bool {
+	var network *net.OpError
+	return !errors.Is(err, errGone) && !(errors.As(err, &network) && network.Op == "dial")
+}
+
+// attempt sends events.
+func (d *Desk) attempt(ctx context.Context, dest *destination, events []outgoing) error {
+	timeout := dest.to.Timeout
+	orDefault(&timeout, defaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return dest.sender.send(ctx, events)
 }
 
 // delivered forgets what has been taken.
@@ -261,20 +307,35 @@ func (d *Desk) delivered(ctx context.Context, dest string, p *parcel) error {
 	})
 }
 
+// refused notes that a destination, which may be well, did not want a message.
+func (d *Desk) refused(ctx context.Context, dest *destination, p *parcel, cause error) error {
+	now := d.cfg.Now()
+	trouble := troubleOf(cause)
+	d.cfg.Logger.Warn("an alert was refused", "to", dest.name, "id", p.events[0].ID, "tries", p.tries+1, "error", trouble)
+	return d.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET trouble = ?, failed = failed + 1 WHERE name = ?", trouble, dest.name); err != nil {
+			return err
+		}
+		return d.failedMessage(ctx, tx, dest.name, p, now, time.Time{})
+	})
+}
+
+func troubleOf(cause error) string {
+	return tuf.Clip(printable.Line(strings.ToValidUTF8(cause.Error(), "?")))
+}
+
 // failed notes that an attempt failed, and switches the destination off if that has lasted
 // too long.
 func (d *Desk) failed(ctx context.Context, dest *destination, p *parcel, cause error) error {
 	now := d.cfg.Now()
-	trouble := tuf.Clip(printable.Line(strings.ToValidUTF8(cause.Error(), "?")))
+	trouble := troubleOf(cause)
 	return d.write(ctx, func(tx *sql.Tx) error {
-		var failing, last int64
+		var failing, last, before int64
 		var tries int
-		if err := tx.QueryRowContext(ctx, "SELECT failing, tries, last FROM destinations WHERE name = ?", dest.name).Scan(&failing, &tries, &last); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT failing, tries, last, next FROM destinations WHERE name = ?", dest.name).Scan(&failing, &tries, &last, &before); err != nil {
 			return err
 		}
-		if failing == 0 {
-			failing = now.UnixMilli()
-		}
+		since := failingSince(failing, before, now)
 		tries++
 		next := now.Add(backoff(tries))
 		var later *laterError
@@ -282,20 +343,34 @@ func (d *Desk) failed(ctx context.Context, dest *destination, p *parcel, cause e
 			next = now.Add(max(min(later.after, maxRetryAfter), firstRetry))
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = ?, tries = ?, next = ?, trouble = ?, failed = failed + 1 WHERE name = ?",
-			failing, tries, next.UnixMilli(), trouble, dest.name)
+			since.UnixMilli(), tries, next.UnixMilli(), trouble, dest.name)
 		if err != nil {
 			return err
 		}
 		if err := d.failedMessage(ctx, tx, dest.name, p, now, time.UnixMilli(last)); err != nil {
 			return err
 		}
-		long := now.Sub(time.UnixMilli(failing))
+		long := now.Sub(since)
 		d.cfg.Logger.Warn("an alert was not delivered", "to", dest.name, "tries", tries, "failing_for", long.Round(time.Second), "next", next.UTC(), "error", trouble)
 		if errors.Is(cause, errGone) || long >= d.cfg.OffAfter && tries >= triesBeforeOff {
-			return d.switchOff(ctx, tx, dest, time.UnixMilli(failing), trouble)
+			return d.switchOff(ctx, tx, dest, since, trouble)
 		}
 		return nil
 	})
+}
+
+// failingSince returns since when a destination has failed, by when that was noted first (0:
+// it has not) and when it was to be asked again. Between two attempts at most longestGap
+// counts: a clock that was wrong, or a process that did not run, switches nothing off.
+func failingSince(noted, next int64, now time.Time) time.Time {
+	since := time.UnixMilli(noted)
+	if noted == 0 || since.After(now) {
+		return now
+	}
+	if gap := now.Sub(time.UnixMilli(next)); gap > longestGap {
+		since = since.Add(gap - longestGap)
+	}
+	return since
 }
 
 // failedMessage notes when a message is tried again. One that a destination does not take
@@ -304,7 +379,7 @@ func (d *Desk) failedMessage(ctx context.Context, tx *sql.Tx, dest string, p *pa
 	if p.message == 0 {
 		return nil
 	}
-	if last.After(p.made) && now.Sub(p.made) > d.cfg.OffAfter {
+	if last.After(p.made) && now.Sub(p.made) > d.cfg.OffAfter && p.tries >= triesBeforeGivenUp {
 		d.cfg.Logger.Error("a destination takes other messages and not this one: it is given up", "to", dest, "id", p.events[0].ID)
 		if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
 			return err

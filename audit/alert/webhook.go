@@ -126,7 +126,15 @@ func (w *webhook) post(ctx context.Context, e outgoing) error {
 	if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
 		return &laterError{after, err}
 	}
+	if refusal(resp.StatusCode) {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
 	return err
+}
+
+// refusal reports whether an answer is about what was sent, and not about when.
+func refusal(status int) bool {
+	return status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusTooEarly && status != http.StatusTooManyRequests
 }
 
 // withoutURL keeps the URL of a receiver, which is often all that it takes to write there,

@@ -151,7 +151,7 @@ func TestWebhook(t *testing.T) {
 			}
 		}
 	}
-	if tries < 60 || tries > 110 {
+	if tries < 120 || tries > 220 {
 		t.Errorf("%d tries in two days", tries)
 	}
 	now.now = now.now.Add(2 * time.Hour)
@@ -186,7 +186,7 @@ func TestWebhook(t *testing.T) {
 		t.Error("a destination that is not there was switched on")
 	}
 	ok(t, d.Flush(ctx))
-	if got := told(r.take(t)); got != "finding.opened false-admission 7.1\ndigest (30 opened)" {
+	if got := told(r.take(t)); got != "digest (30 opened)\nfinding.opened false-admission 7.1" {
 		t.Errorf("switched on, it was told %s", got)
 	}
 }
