@@ -36,8 +36,11 @@
 //
 //	release ROLE VERSIONS    15, 15-18, 15- (from 15 on), next (one above what the role had) or any
 //	payload HEX              exactly the payload with this SHA-256; no other line may follow
-//	file PATH SIZE HASH      it lists PATH with this hash, sha256:HEX or sha512:HEX, and this
-//	                         size in bytes, - for any; it must
+//	file PATH SIZE HASH,HASH [custom:HEX]
+//	                         it lists PATH with none but these hashes, such as sha256:HEX, a
+//	                         sha256 or sha512 among them, and this size in bytes, - for any; it must. custom:HEX is the SHA-256
+//	                         of its custom data as canonical JSON, custom:any allows all; without
+//	                         it these, as all else of the entry, are as before, or absent
 //	remove PATTERN           it may no longer list the paths that the pattern matches
 //	paths PATTERN            it may list anything there, and remove it
 //	keys ROLE M ID,ID        of a root: M of exactly these keys may sign ROLE; it must
@@ -46,10 +49,13 @@
 //	                         keys; it must. hash:1a stands for the paths whose SHA-256 begins so
 //	no-delegation ROLE       it may no longer delegate to ROLE
 //	delegations any          it may change all delegations
-//	member NAME              the member NAME of "signed" may change, such as consistent_snapshot
+//	member NAME              the member NAME may change, such as consistent_snapshot: of "signed",
+//	                         of its roles, its delegations, and of each of these
 //
-// A release without such a line may change nothing but its version, its expiry and the version of
-// the specification that it follows: it was signed again. A release is expected if any of the
+// A release without such a line may change nothing but its version, its expiry, the version of
+// the specification that it follows, and how it writes down its keys: their ids, their
+// encoding, and keys that sign nothing. It was signed again. Keys of a type that this package
+// cannot read have to be as they were. Where a delegation stands that a line names is free. A release is expected if any of the
 // note's releases allow it. What is not allowed is compared with what the role had: the
 // newest release before that was expected itself, or the base if that is newer. Of snapshots
 // and timestamps nothing but the version is judged: the files that they list are releases of

@@ -41,7 +41,8 @@ member consistent_snapshot
 release root any
 release targets 15
 file firm%20ware%2A.bin 123456 sha256:` + hash1 + `
-file other+1.bin - sha512:` + hash1 + hash2 + `
+file more.bin 1 blake2b-256:00ff,sha256:` + hash1 + ` custom:` + hash2 + `
+file other+1.bin - sha512:` + hash1 + hash2 + ` custom:any
 remove old/*
 paths nightly/?.bin
 delegation nightly 1 ` + hash1 + ` nightly/*,weekly/* terminating
@@ -116,22 +117,26 @@ func TestStrict(t *testing.T) {
 		{"123456 sha256", "-1 sha256", "line 14: size: "},
 		{"123456 sha256:", "123456 md5:", "want sha256:HEX or sha512:HEX"},
 		{"123456 sha256:1", "123456 sha256:A", "want 64 lower-case hex digits"},
-		{"remove old/*\npaths nightly/?.bin\n", "paths nightly/?.bin\nremove old/*\n", "line 16: it is not in its place, or not spelled as it has to be; here belongs: remove old/*"},
-		{"remove old/*\n", "remove old/*\nremove old/*\n", "line 17: it is not in its place"},
+		{"sha256:" + hash1 + " custom:", "sha256:" + hash1 + ",sha256:" + hash1 + " custom:", "line 15: two hashes sha256"},
+		{"blake2b-256:00ff,sha256:" + hash1, "sha256:" + hash1 + ",blake2b-256:00ff", "line 15: it is not in its place"},
+		{"custom:any", "custom:some", "line 16: custom: "},
+		{"custom:any", "any", "line 16: any: want custom:any, or custom:HEX"},
+		{"remove old/*\npaths nightly/?.bin\n", "paths nightly/?.bin\nremove old/*\n", "line 17: it is not in its place, or not spelled as it has to be; here belongs: remove old/*"},
+		{"remove old/*\n", "remove old/*\nremove old/*\n", "line 18: it is not in its place"},
 		{"no-delegation gone\n", "no-delegation gone\ndelegations any\n", "release targets 15: delegations any says all of delegations"},
 		{"no-delegation gone\n", "no-delegation none\n", "release targets 15: delegation none: it is there twice"},
-		{"hash:1a", "hash:1G", "line 20: \"hash:1G\": want at most 64 lower-case hex digits"},
-		{"hash:1a", "shards/*", "line 20: it is not in its place"},
-		{"delegations any", "delegations some", "line 23: want delegations any, once"},
+		{"hash:1a", "hash:1G", "line 21: \"hash:1G\": want at most 64 lower-case hex digits"},
+		{"hash:1a", "shards/*", "line 21: it is not in its place"},
+		{"delegations any", "delegations some", "line 24: want delegations any, once"},
 		{"release targets next\n", "release targets next\nrelease targets next\n", "release targets next: it is there twice"},
 		{"release exact 3", "release exact 3-4", "release exact 3-4: a payload has one version"},
 		{"payload " + hash2 + "\n", "payload " + hash2 + "\npaths x\n", "release exact 3: a payload says all"},
 		{"release snapshot any\n", "release snapshot any\npaths x\n", "release snapshot any: only targets and delegated roles list files"},
 		{"release snapshot any\n", "release snapshot any\nmember x\n", "release snapshot any: of snapshot and timestamp only the version is judged"},
-		{"release timestamp any\n", "release timestamp any\nexpires never\n", "line 32: expires is not a kind of line"},
-		{"release timestamp any\n", "release timestamp any\n\n", "line 32: \"\" is not a kind of line"},
-		{"release timestamp any\n", "release timestamp any", "line 31: the text does not end in a line feed"},
-		{"release timestamp any\n", strings.Repeat("release timestamp any\n", MaxLines), "4126 lines, the limit is 4096"},
+		{"release timestamp any\n", "release timestamp any\nexpires never\n", "line 33: expires is not a kind of line"},
+		{"release timestamp any\n", "release timestamp any\n\n", "line 33: \"\" is not a kind of line"},
+		{"release timestamp any\n", "release timestamp any", "line 32: the text does not end in a line feed"},
+		{"release timestamp any\n", strings.Repeat("release timestamp any\n", MaxLines), "4127 lines, the limit is 4096"},
 		{"release timestamp any\n", strings.Repeat("release timestamp any\n", MaxSize/20), "the limit is 262144"},
 	} {
 		text := strings.Replace(whole, tt.was, tt.is, 1)
@@ -300,6 +305,25 @@ func TestJudgeTargets(t *testing.T) {
 		return files
 	}
 	next := "release targets 15\n" + fileLine("firmware.bin", "2")
+	both := strings.TrimSpace(next) + ",sha512:" + hash1 + hash2
+	// entry lists firmware.bin as expected, with more hashes and more members.
+	entry := func(hashes, members string) *tuf.Metadata {
+		was := fmt.Sprintf(`{"sha256":%q}}`, tuf.Sum([]byte("2")))
+		is := strings.TrimSuffix(was, "}}") + "," + hashes + "}" + members + "}"
+		m, err := tuf.ParseJSON([]byte(strings.Replace(string(targetFiles(t, 15, with("firmware.bin", "2")).File), was, strings.Replace(is, ",}", "}", 1), 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	targetWithout, err := tuf.ParseJSON([]byte(strings.Replace(string(targetFiles(t, 15, with("firmware.bin", "2")).File), fmt.Sprintf(`"sha256":%q`, tuf.Sum([]byte("2"))), "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	custom, err := tuf.ParseJSON([]byte(strings.Replace(string(targetFiles(t, 15, had).File), `"length":1,`, `"length":1,"custom":{"x":1},`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, lines string
 		m           *tuf.Metadata
@@ -330,6 +354,19 @@ func TestJudgeTargets(t *testing.T) {
 		{"not exactly", "release targets 15\npayload " + hash1, targetFiles(t, 15, had), "its payload is not the one expected: sha256 "},
 		{"a member", "release targets any", targetFiles(t, 15, had, `"x-urgent":true`), "it has a member x-urgent, which was not there before"},
 		{"a member that may change", "release targets any\nmember x-urgent", targetFiles(t, 15, had, `"x-urgent":true`), ""},
+		{"another hash, too", next, entry(`"sha512":"`+hash1+hash2+`"`, ""), "firmware.bin has a sha512, which is not expected: sha512:1111"},
+		{"both hashes, as said", both, entry(`"sha512":"`+hash1+hash2+`"`, ""), ""},
+		{"one hash of two that were said", both, targetFiles(t, 15, with("firmware.bin", "2")), ""},
+		{"another of two hashes", both, entry(`"sha512":"`+hash2+hash2+`"`, ""), "firmware.bin is another file (1 bytes, sha256 d4735e3a265e16ee) than expected, which has sha512 1111"},
+		{"no hash that counts", next + "paths x", targetWithout, "it lists firmware.bin without a sha256 or sha512"},
+		{"custom data", next, entry("", `,"custom":{"image":"evil"}`), "before none, and no line expects custom:" + tuf.Sum([]byte(`{"image":"evil"}`)).String()},
+		{"custom data as said", strings.TrimSpace(next) + " custom:" + tuf.Sum([]byte(`{"image":"good"}`)).String(), entry("", `,"custom":{"image":"good"}`), ""},
+		{"other custom data than said", strings.TrimSpace(next) + " custom:" + tuf.Sum([]byte(`{"image":"good"}`)).String(), entry("", `,"custom":{"image":"evil"}`), "which is not the data expected: custom:" + tuf.Sum([]byte(`{"image":"evil"}`)).String()},
+		{"without custom data that was said", strings.TrimSpace(next) + " custom:" + hash1, entry("", ""), "it lists firmware.bin without its custom data"},
+		{"any custom data", strings.TrimSpace(next) + " custom:any", entry("", `,"custom":{"image":"evil"}`), ""},
+		{"a member of a target", strings.TrimSpace(next) + " custom:any", entry("", `,"url":"https://evil.example/"`), "the entry of firmware.bin has a member url, which was not there before"},
+		{"custom data of another", "release targets next", custom, `the custom data of firmware.bin is "{\"x\":1}", before none`},
+		{"a member of delegations", "release targets any\nno-delegation x", targetFiles(t, 15, had, `"delegations":{"keys":{},"roles":[],"x":1}`), "delegations has a member x"},
 		{"a delegation", "release targets any", targetFiles(t, 15, had, delegations(1, "evil", "*")), "it delegates * to evil"},
 		{"any delegation", "release targets any\ndelegations any", targetFiles(t, 15, had, delegations(1, "evil", "*")), ""},
 		{"the base", "base targets 14 " + targetFiles(t, 14, had).PayloadDigest.String(), targetFiles(t, 14, had), ""},
@@ -399,6 +436,9 @@ func TestJudgeDelegations(t *testing.T) {
 		{"may be gone", "no-delegation nightly", `"_":1`, "it has a member _"},
 		{"another instead", "no-delegation nightly\ndelegation evil 1 " + one + " x", delegations(1, "evil", "x"), ""},
 		{"terminating", "", strings.Replace(delegations(1, "nightly", "nightly/*"), "false", "true", 1), "the delegation to nightly is terminating"},
+		{"a member of a role", "", strings.Replace(delegations(1, "nightly", "nightly/*"), `"threshold"`, `"x-any":1,"threshold"`, 1), "the delegation to nightly has a member x-any, which was not there before"},
+		{"a member of a role, as said", "member x-any", strings.Replace(delegations(1, "nightly", "nightly/*"), `"threshold"`, `"x-any":1,"threshold"`, 1), ""},
+		{"a key that others can read", "", strings.NewReplacer(`"keys":{`, `"keys":{"p":{"keytype":"post-quantum","scheme":"x","keyval":{"public":"1"}},`, `["k"]`, `["k","p"]`).Replace(delegations(1, "nightly", "nightly/*")), `may sign nightly`},
 		{"bins", "", `"delegations":{"keys":{"k":` + publicKey(1) + `},"succinct_roles":{"keyids":["k"],"threshold":1,"bit_length":3,"name_prefix":"bin"}}`, "it delegates to 8 hash bins bin-*"},
 	} {
 		m, err := tuf.ParseJSON(targetFiles(t, 15, nil, tt.now).File)
@@ -434,6 +474,18 @@ func root(t testing.TB, version int64, n, m int, more string) *tuf.Metadata {
 
 func TestJudgeRoot(t *testing.T) {
 	before := root(t, 3, 1, 2, "")
+	// changed is the next root with the first of each pair replaced.
+	changed := func(pairs ...string) *tuf.Metadata {
+		text := string(root(t, 4, 1, 2, "").File)
+		for i := 0; i < len(pairs); i += 2 {
+			text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+		}
+		m, err := tuf.ParseJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
 	for _, tt := range []struct {
 		name, lines string
 		m           *tuf.Metadata
@@ -445,6 +497,10 @@ func TestJudgeRoot(t *testing.T) {
 		{"a key as said", "release root 4\nkeys targets 1 " + identityOf(t, 3) + "\nkeys snapshot 1 " + identityOf(t, 3) + "\nkeys timestamp 1 " + identityOf(t, 3), root(t, 4, 1, 3, ""), ""},
 		{"a key that was said is not there", "release root 4\nkeys targets 1 " + identityOf(t, 3), root(t, 4, 1, 2, ""), "key " + identityOf(t, 2)[:16] + " (listed as l) may sign targets"},
 		{"consistent snapshots", "release root next", root(t, 4, 1, 2, `,"consistent_snapshot":true`), "it has a member consistent_snapshot"},
+		{"another role", "release root next", changed(`"roles":{`, `"roles":{"mirrors":{"keyids":[],"threshold":1},`), "roles has a member mirrors, which was not there before"},
+		{"another role as said", "release root next\nmember mirrors", changed(`"roles":{`, `"roles":{"mirrors":{"keyids":[],"threshold":1},`), ""},
+		{"a member of a role", "release root next", changed(`"threshold":1`, `"threshold":1,"x-expiry":1`), "the role root has a member x-expiry, which was not there before"},
+		{"a key that others can read", "release root next", changed(`"keys":{"k"`, `"keys":{"p\"":{"keytype":"post-quantum","scheme":"x","keyval":{}},"k"`, `"keyids":["l"]`, `"keyids":["l","p\""]`), "a key that cannot be read, "},
 		{"consistent snapshots as said", "release root next\nmember consistent_snapshot", root(t, 4, 1, 2, `,"consistent_snapshot":true`), ""},
 	} {
 		why, ok := noted(t, tt.lines).Judge(leafOf("root", tt.m), tt.m, before)

@@ -42,7 +42,7 @@ type Release struct {
 	Delegations    []Delegation // has to have these; each to another role
 	NoDelegations  []string     // roles to which it may no longer delegate
 	AnyDelegations bool         // all delegations may change; the two before are empty
-	Members        []string     // members of "signed" that may change
+	Members        []string     // members that may change: of "signed", of what it says of roles and of delegations
 }
 
 // Versions are the versions that a release may have.
@@ -57,12 +57,26 @@ var AnyVersion = Versions{First: 1, Last: tuf.MaxVersion}
 // NextVersion is the version above the one that a role had; 1 if it had none.
 var NextVersion = Versions{Next: true}
 
-// File is a target file that a release has to list.
+// File is a target file that a release has to list. What it does not name of the target has to
+// be as it was; of a target that was not listed, it has to be absent.
 type File struct {
 	Path      string
-	Length    int64  // in bytes; -1: any
-	Algorithm string // sha256 or sha512
-	Hash      string // lower-case hex
+	Length    int64      // in bytes; -1: any
+	Hashes    []Hash     // it has no others, and SHA-256 or SHA-512; by algorithm, each once
+	AnyCustom bool       // its custom data may be any, or none
+	Custom    tuf.Digest // or has this SHA-256 as canonical JSON; zero: it is not named
+}
+
+// Hash is a hash of a target file.
+type Hash struct {
+	Algorithm string // as the metadata names it
+	Hex       string // lower-case
+}
+
+func compareFiles(a, b File) int { return strings.Compare(a.Path, b.Path) }
+
+func equalFiles(a, b File) bool {
+	return a.Path == b.Path && a.Length == b.Length && slices.Equal(a.Hashes, b.Hashes) && a.AnyCustom == b.AnyCustom && a.Custom == b.Custom
 }
 
 // Keys are the keys that may sign a role.
@@ -130,8 +144,11 @@ func (e *Expectations) Sort() {
 	slices.SortStableFunc(e.Releases, compareReleases)
 	for i := range e.Releases {
 		r := &e.Releases[i]
-		slices.SortStableFunc(r.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-		r.Files = slices.Compact(r.Files)
+		for i := range r.Files {
+			slices.SortStableFunc(r.Files[i].Hashes, func(a, b Hash) int { return strings.Compare(a.Algorithm, b.Algorithm) })
+		}
+		slices.SortStableFunc(r.Files, compareFiles)
+		r.Files = slices.CompactFunc(r.Files, equalFiles)
 		for _, list := range []*[]string{&r.Removed, &r.Paths, &r.NoDelegations, &r.Members} {
 			*list = sorted(*list)
 		}

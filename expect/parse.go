@@ -262,8 +262,8 @@ var releaseLines = map[string]func(r *Release, args []string) error{
 }
 
 func (r *Release) file(args []string) error {
-	if len(args) != 3 {
-		return errors.New("want file PATH SIZE HASH")
+	if len(args) != 3 && len(args) != 4 {
+		return errors.New("want file PATH SIZE HASH[,HASH] [custom:HEX]")
 	}
 	f := File{Length: -1}
 	var err error
@@ -275,16 +275,63 @@ func (r *Release) file(args []string) error {
 			return fmt.Errorf("size: %w", err)
 		}
 	}
-	var ok bool
-	if f.Algorithm, f.Hash, ok = strings.Cut(args[2], ":"); !ok || hashSize[f.Algorithm] == 0 {
-		return fmt.Errorf("%s: want sha256:HEX or sha512:HEX", tuf.Word(args[2]))
+	known := false
+	for word := range strings.SplitSeq(args[2], ",") {
+		h, err := hash(word)
+		switch {
+		case err != nil:
+			return err
+		case len(f.Hashes) == tuf.MaxHashes:
+			return fmt.Errorf("more than %d hashes", tuf.MaxHashes)
+		case slices.ContainsFunc(f.Hashes, func(other Hash) bool { return other.Algorithm == h.Algorithm }):
+			return fmt.Errorf("two hashes %s", tuf.Word(h.Algorithm))
+		}
+		known = known || hashSize[h.Algorithm] > 0
+		f.Hashes = append(f.Hashes, h)
 	}
-	if !tuf.DecodeHex(make([]byte, hashSize[f.Algorithm]), f.Hash) {
-		return fmt.Errorf("%s: want %d lower-case hex digits", tuf.Word(args[2]), 2*hashSize[f.Algorithm])
+	if !known {
+		return fmt.Errorf("%s: want sha256:HEX or sha512:HEX among the hashes", tuf.Word(args[2]))
+	}
+	if len(args) == 4 {
+		word, ok := strings.CutPrefix(args[3], customWord)
+		if f.AnyCustom = word == "any"; !ok {
+			return fmt.Errorf("%s: want custom:any, or custom:HEX with the SHA-256 of the custom data", tuf.Word(args[3]))
+		}
+		if !f.AnyCustom {
+			if f.Custom, err = tuf.ParseDigest(word); err != nil {
+				return fmt.Errorf("custom: %w", err)
+			}
+		}
 	}
 	r.Files = append(r.Files, f)
 	return nil
 }
+
+// hash reads the word ALGORITHM:HEX.
+func hash(word string) (h Hash, err error) {
+	algorithm, digits, ok := strings.Cut(word, ":")
+	if !ok {
+		return h, fmt.Errorf("%s: want sha256:HEX or sha512:HEX", tuf.Word(word))
+	}
+	if h.Algorithm, err = name(algorithm, "/", maxAlgorithm); err != nil {
+		return h, err
+	}
+	size := hashSize[h.Algorithm]
+	if size == 0 {
+		size = min(max(1, len(digits)/2), maxHash)
+	}
+	if !tuf.DecodeHex(make([]byte, size), digits) {
+		return h, fmt.Errorf("%s: want %d lower-case hex digits", tuf.Word(word), 2*size)
+	}
+	h.Hex = digits
+	return h, nil
+}
+
+// Limits of hashes that TUF does not define.
+const (
+	maxAlgorithm = 64  // bytes of the name
+	maxHash      = 512 // bytes
+)
 
 var hashSize = map[string]int{"sha256": 32, "sha512": 64}
 

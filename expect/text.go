@@ -50,7 +50,18 @@ func (r *Release) lines(line func(words ...string)) {
 		if f.Length >= 0 {
 			size = strconv.FormatInt(f.Length, 10)
 		}
-		line("file", escape(f.Path, pathBytes), size, f.Algorithm+":"+f.Hash)
+		hashes := make([]string, len(f.Hashes))
+		for i, h := range f.Hashes {
+			hashes[i] = escape(h.Algorithm, "/") + ":" + h.Hex
+		}
+		words := []string{"file", escape(f.Path, pathBytes), size, strings.Join(hashes, ",")}
+		switch {
+		case f.AnyCustom:
+			words = append(words, customWord+"any")
+		case !f.Custom.IsZero():
+			words = append(words, customWord+f.Custom.String())
+		}
+		line(words...)
 	}
 	for _, pattern := range r.Removed {
 		line("remove", escape(pattern, patternBytes))
@@ -94,6 +105,9 @@ func (k *Keys) words() []string {
 	}
 	return []string{tuf.EscapeRole(k.Role), strconv.Itoa(k.Threshold), strings.Join(ids, ",")}
 }
+
+// customWord is before what is said of a target's custom data.
+const customWord = "custom:"
 
 // hashWord is before a prefix of a path's hash, where a pattern could be: no pattern is
 // written with a colon.

@@ -365,6 +365,33 @@ func members(b []byte, i int) iter.Seq[int] {
 	}
 }
 
+// ObjectMembers yields the members of an object of canonical JSON, such as Metadata.Member
+// returns: each name as it is written there, without its quotation marks, and its value.
+func ObjectMembers(object []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for i := range members(object, 0) {
+			end := stringEnd(object, i)
+			from := end + len(":")
+			if !yield(string(object[i+1:end-1]), object[from:valueEnd(object, from)]) {
+				return
+			}
+		}
+	}
+}
+
+// ArrayElements yields the elements of an array of canonical JSON.
+func ArrayElements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := 1; array[i] != ']'; {
+			end := valueEnd(array, i)
+			if !yield(array[i:end]) || array[end] == ']' {
+				return
+			}
+			i = end + len(",")
+		}
+	}
+}
+
 // array reads an array; read is called with the scanner at each element.
 func (s *scanner) array(read func(i int) error) error {
 	if err := s.open('[', "an array"); err != nil {

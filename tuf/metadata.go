@@ -110,13 +110,7 @@ func (m *Metadata) Members() iter.Seq2[string, []byte] {
 		if m.Encoding != JSON {
 			return
 		}
-		for i := range members(m.Payload, 0) {
-			end := stringEnd(m.Payload, i)
-			from := end + len(":")
-			if !yield(string(m.Payload[i+1:end-1]), m.Payload[from:valueEnd(m.Payload, from)]) {
-				return
-			}
-		}
+		ObjectMembers(m.Payload)(yield)
 	}
 }
 

@@ -76,6 +76,13 @@ func TestParseJSON(t *testing.T) {
 		Hashes: map[string]string{"sha256": "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "new": "abcd"},
 		Custom: []byte(`{"m":[null,1],"n":null}`),
 	}}
+	file, _ := targets.Targets.File("a.bin")
+	if got := maps.Collect(ObjectMembers(file.Value)); !bytes.Equal(got["custom"], file.Custom) || len(got) < 3 {
+		t.Errorf("all that it says of a.bin: %s", file.Value)
+	}
+	want := wantFiles["a.bin"]
+	want.Value = file.Value
+	wantFiles["a.bin"] = want
 	if got := maps.Collect(targets.Targets.Files()); !reflect.DeepEqual(got, wantFiles) || targets.Targets.Len() != len(wantFiles) {
 		t.Errorf("targets: %v", got)
 	}

@@ -88,6 +88,7 @@ type TargetFile struct {
 	Length int64             // in bytes; -1: not given
 	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too
 	Custom []byte            // canonical JSON, part of the payload; nil: none
+	Value  []byte            // all that the payload says of the target, unknown members too: canonical JSON, part of the payload
 }
 
 var (
@@ -179,6 +180,9 @@ func (r *reader) targetFile() (TargetFile, error) {
 	})
 	if err == nil && !hashed {
 		err = r.errorf(at, `"hashes" is missing`)
+	}
+	if r.keep {
+		file.Value = slices.Clip(r.src[at:r.pos])
 	}
 	return file, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,9 @@ with the lines of a note (docs/formats.md), such as expect learn prints:
   release targets any
 
 or they are given by --release, with semicolons for line ends. A file line of --release may
-also be file PATH=FILE: size and hash are then those of FILE.
+also be file PATH=FILE: size and hashes are then those of FILE. A target may have no hash
+that its line does not name, and no other custom data than before, unless the line ends
+in custom:SHA-256 (of the canonical JSON; expect check says it) or custom:any.
 
 --base is a directory with the metadata that is released now: what is signed is compared
 with it, and releases after it are judged. Its versions and payloads become part of the
@@ -267,7 +270,7 @@ func (o *signFlags) draft(args []string, before *expect.Expectations) (*expect.E
 }
 
 // releaseLines returns the lines of a release that a flag gives, in which a file may be
-// read for its size and hash.
+// read for its size and hashes.
 func releaseLines(flag string) (string, error) {
 	var b strings.Builder
 	for i, line := range strings.Split(flag, ";") {
@@ -277,16 +280,20 @@ func releaseLines(flag string) (string, error) {
 		}
 		if rest, ok := strings.CutPrefix(line, "file "); ok {
 			if path, file, ok := strings.Cut(rest, "="); ok {
+				file, custom, hasCustom := strings.Cut(file, " custom:")
 				f, err := os.Open(file)
 				if err != nil {
 					return "", err
 				}
-				sum := sha256.New()
-				size, err := io.Copy(sum, f)
+				sum, sum512 := sha256.New(), sha512.New()
+				size, err := io.Copy(io.MultiWriter(sum, sum512), f)
 				if err = errors.Join(err, f.Close()); err != nil {
 					return "", err
 				}
-				line = fmt.Sprintf("file %s %d sha256:%x", path, size, sum.Sum(nil))
+				line = fmt.Sprintf("file %s %d sha256:%x,sha512:%x", path, size, sum.Sum(nil), sum512.Sum(nil))
+				if hasCustom {
+					line += " custom:" + custom
+				}
 			}
 		}
 		b.WriteString(line + "\n")
