@@ -49,7 +49,11 @@ type follower struct {
 	since    time.Time
 	readAt   time.Time // when the log was read to its end last
 	reported bool      // since the process began, all of the log has been judged once
-	ahead    []ahead
+
+	ahead      []ahead   // that the log has not shown, or not all of it
+	savedAhead string    // as the state has them
+	progress   time.Time // when leaves came last, or the process began
+	lookEnded  time.Time // the last look, or the state was opened: the next look began after this
 
 	standing  *audit.Standing
 	vouchedOn string      // what it followed from
@@ -196,12 +200,18 @@ func (f *follower) run(ctx context.Context) {
 }
 
 func (f *follower) openState(ctx context.Context) error {
+	f.lookEnded = f.m.opts.Now()
 	src, err := source.NewHTTP(f.url, nil)
 	if err != nil {
 		return err
 	}
-	f.a, err = audit.New(ctx, f.auditConfig(src))
-	return err
+	if f.a, err = audit.New(ctx, f.auditConfig(src)); err != nil {
+		return err
+	}
+	if err := f.loadAhead(ctx); err != nil {
+		return errors.Join(err, f.a.Close())
+	}
+	return nil
 }
 
 func (f *follower) auditConfig(src audit.Source) audit.Config {
@@ -222,6 +232,7 @@ func (f *follower) wakeUp() {
 // took takes over the result of a step, and what was seen elsewhere meanwhile. The error is
 // that of a state that cannot be used.
 func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr error) error {
+	defer func() { f.lookEnded = f.m.opts.Now() }()
 	var own *audit.StateError
 	done := stepErr == nil || errors.As(stepErr, &own)
 	trouble := troubleOf(step, stepErr)

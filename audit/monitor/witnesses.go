@@ -34,12 +34,22 @@ type witness struct {
 	get  []conditional
 
 	mu     sync.Mutex
-	notes  [][]byte // to be offered
-	seen   Witness  // as the status has it, with the names below
-	told   bool     // seen is in the status
-	before []byte   // the last note
-	wrong  error    // with it
+	notes  []shownNote             // to be offered
+	seen   Witness                 // as the status has it, without size and time
+	trees  map[string]cosignedTree // the newest by origin, of what it has cosigned
+	told   bool                    // seen is in the status
+	before [][]byte                // the last note at each URL
+	wrong  []error                 // with it
 }
+
+// shownNote is a note that a witness shows, of the log with an origin.
+type shownNote struct {
+	origin string
+	signed []byte
+}
+
+// cosignedTree is a tree's size, and when a witness cosigned it by its own clock, POSIX seconds.
+type cosignedTree struct{ size, time int64 }
 
 // findWitnesses finds the witnesses of the policy by their URLs.
 func (f *follower) findWitnesses() ([]*witness, error) {
@@ -55,12 +65,13 @@ func (f *follower) findWitnesses() ([]*witness, error) {
 			list[i].keys = append(list[i].keys, p.Key)
 			continue
 		}
-		w := &witness{f: f, name: p.Name, url: url, keys: []proofs.Key{p.Key}, told: true}
+		w := &witness{f: f, name: p.Name, url: url, keys: []proofs.Key{p.Key}, told: true, trees: map[string]cosignedTree{}}
 		w.seen = Witness{Name: p.Name, URL: fetch.Redacted(url)}
 		for _, origin := range f.origins() {
 			w.at = append(w.at, fmt.Sprintf("%s/%x/checkpoint", url, sha256.Sum256([]byte(origin))))
 			w.get = append(w.get, conditional{client: fetch.SameHost(f.m.opts.Client), most: proofs.MaxNoteSize})
 		}
+		w.before, w.wrong = make([][]byte, len(w.at)), make([]error, len(w.at))
 		list = append(list, w)
 	}
 	return list, nil
@@ -98,7 +109,7 @@ func (w *witness) ask(ctx context.Context) {
 			continue
 		}
 		if err == nil {
-			err = w.saw(note)
+			err = w.saw(i, note)
 		}
 		if answered = answered || err == nil; err != nil {
 			trouble = cmp.Or(trouble, err)
@@ -117,17 +128,17 @@ func (w *witness) ask(ctx context.Context) {
 	}
 }
 
-// saw looks at a note that the witness shows, and hands it over.
-func (w *witness) saw(signed []byte) error {
+// saw looks at a note that the witness shows at one of its URLs, and hands it over.
+func (w *witness) saw(i int, signed []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.before != nil && string(w.before) == string(signed) {
-		return w.wrong
+	if w.before[i] != nil && string(w.before[i]) == string(signed) {
+		return w.wrong[i]
 	}
-	if w.before, w.wrong = signed, w.look(signed); w.wrong == nil {
+	if w.before[i], w.wrong[i] = signed, w.look(signed); w.wrong[i] == nil {
 		w.f.wakeUp()
 	}
-	return w.wrong
+	return w.wrong[i]
 }
 
 func (w *witness) look(signed []byte) error {
@@ -140,7 +151,7 @@ func (w *witness) look(signed []byte) error {
 		return fmt.Errorf("the witness shows what the log has not signed: %w", err)
 	}
 	if len(w.notes) < maxNotes {
-		w.notes = append(w.notes, signed)
+		w.notes = append(w.notes, shownNote{c.Origin, signed})
 	}
 	cosigned := int64(-1)
 	for _, k := range w.keys {
@@ -151,7 +162,7 @@ func (w *witness) look(signed []byte) error {
 	if cosigned < 0 {
 		return errors.New("the witness shows a checkpoint that it has not cosigned")
 	}
-	w.seen.Size, w.seen.Time = c.Tree.N, cosigned
+	w.trees[c.Origin] = cosignedTree{c.Tree.N, cosigned}
 	return nil
 }
 
@@ -169,14 +180,32 @@ func (f *follower) askAll(ctx context.Context) {
 	asking.Wait()
 }
 
-// takeOffers offers the auditor what witnesses have shown.
+// followed returns the origin of the log that is followed; false: the policy has several logs,
+// and it is not known yet which of them this is.
+func (f *follower) followed() (string, bool) {
+	if origin := f.a.Origin(); origin != "" {
+		return origin, true
+	}
+	if origins := f.origins(); len(origins) == 1 {
+		return origins[0], true
+	}
+	return "", false
+}
+
+// takeOffers offers the auditor what witnesses have shown of its log. What they show of other
+// logs of the policy says nothing of this one.
 func (f *follower) takeOffers(ctx context.Context) error {
+	origin, known := f.followed()
+	if !known {
+		return nil // it waits
+	}
 	for i, w := range f.witnesses {
 		w.mu.Lock()
-		notes, seen, told := w.notes, w.seen, w.told
+		notes, seen, told, tree := w.notes, w.seen, w.told, w.trees[origin]
 		w.notes, w.told = nil, true
 		w.mu.Unlock()
 		if !told {
+			seen.Size, seen.Time = tree.size, tree.time
 			f.mu.Lock()
 			before := f.status.Witnesses[i]
 			f.status.Witnesses[i] = seen
@@ -188,7 +217,10 @@ func (f *follower) takeOffers(ctx context.Context) error {
 			}
 		}
 		for _, note := range notes {
-			if err := f.a.Offer(ctx, note); errors.Is(err, audit.ErrNotOffered) {
+			if note.origin != origin {
+				continue
+			}
+			if err := f.a.Offer(ctx, note.signed); errors.Is(err, audit.ErrNotOffered) {
 				f.logger.Warn("a witness shows what cannot be compared", "witness", w.name, "error", err)
 			} else if err != nil {
 				return err
@@ -196,70 +228,6 @@ func (f *follower) takeOffers(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// ahead is a tree that a witness cosigned, and when the monitor saw that.
-type ahead struct {
-	size int64
-	w    *witness
-	at   time.Time // when it was seen, or cosigned if that is earlier
-}
-
-// maxAhead is how many of them are remembered: the oldest.
-const maxAhead = 1024
-
-func (f *follower) noteAhead(w *witness, seen Witness) {
-	at := f.m.opts.Now()
-	if cosigned := time.Unix(seen.Time, 0); seen.Time > 0 && cosigned.Before(at) {
-		at = cosigned
-	}
-	if len(f.ahead) < maxAhead {
-		f.ahead = append(f.ahead, ahead{seen.Size, w, at})
-	}
-}
-
-// lookAtWithheld finds that the log does not show what a quorum of its witnesses cosigned
-// long ago. One witness alone may have cosigned a checkpoint that never got its quorum.
-func (f *follower) lookAtWithheld(ctx context.Context, step audit.StepResult, stepErr error) error {
-	if stepErr != nil {
-		return nil // an outage withholds nothing
-	}
-	shown := int64(0)
-	if step.Checkpoint != nil {
-		shown = step.Checkpoint.Tree.N
-	}
-	f.ahead = slices.DeleteFunc(f.ahead, func(x ahead) bool { return x.size <= shown })
-	var found []audit.Finding
-	if at, first, ok := f.quorumAhead(); ok {
-		if now := f.m.opts.Now(); now.Sub(at) >= f.log.Withheld {
-			x := audit.NewFinding(audit.ViewWithheld, -1, [32]byte{}, "", 0, fmt.Sprintf(
-				"witnesses that are a quorum, %s among them, cosigned size %d or more by %s, and %v later the log shows size %d", first.w.name, first.size, at.UTC().Format(time.RFC3339), f.log.Withheld, shown))
-			found = append(found, x.About(fmt.Sprint("since ", shown)))
-		}
-	}
-	return f.a.Watched(ctx, "the log's view", found)
-}
-
-// quorumAhead returns by when a quorum had cosigned trees that the log does not show, and the
-// first of them.
-func (f *follower) quorumAhead() (at time.Time, first ahead, ok bool) {
-	if len(f.ahead) == 0 {
-		return at, first, false
-	}
-	list := slices.Clone(f.ahead)
-	slices.SortStableFunc(list, func(x, y ahead) int { return x.at.Compare(y.at) })
-	have := map[proofs.Key]bool{}
-	for _, x := range list {
-		for _, k := range x.w.keys {
-			have[k] = true
-		}
-		if f.policy.Satisfied(func(name string) bool {
-			return slices.ContainsFunc(f.policy.Witnesses, func(p proofs.PolicyWitness) bool { return p.Name == name && have[p.Key] })
-		}) == nil {
-			return x.at, list[0], len(f.policy.Witnesses) > 0
-		}
-	}
-	return at, first, false
 }
 
 // conditional fetches a file again and again, and lets the server say that it is the same.
