@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -51,13 +50,24 @@ func (s store) largeEvidence() int64 {
 	return sum
 }
 
+// EvidenceDir returns the folder of a finding's evidence in the state of its log.
+func (f *Finding) EvidenceDir(stateDir string) string {
+	return evidenceDir(stateDir, f.Kind, f.Digest())
+}
+
+// The folder's name has the whole digest: a finding that is made to be named like another
+// must not take the place of its evidence.
+func evidenceDir(stateDir string, kind Kind, sum tuf.Digest) string {
+	return filepath.Join(stateDir, "evidence", fmt.Sprintf("%s-%s", filepath.Base(string(kind)), sum))
+}
+
 // saveEvidence writes a finding and its files. key makes the folder's name
 // unique, and the same in every run.
 func (s store) saveEvidence(f Finding, key tuf.Digest) error {
 	if s.dir == "" || len(f.Evidence) == 0 {
 		return nil
 	}
-	dir := filepath.Join(s.dir, "evidence", fmt.Sprintf("%s-%s", f.Kind, state.ShortID(key)))
+	dir := evidenceDir(s.dir, f.Kind, key)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("auditor evidence: %w", err)
 	}

@@ -190,8 +190,10 @@ func (f *Finding) digest() tuf.Digest {
 
 // Digest returns what tells a finding apart from others, the same in every replay.
 func (f *Finding) Digest() tuf.Digest {
-	if f.Lived != nil && !f.Sum.IsZero() {
-		return f.Sum
+	if f.Lived != nil {
+		if sum, err := tuf.ParseDigest(f.ID); err == nil {
+			return sum
+		}
 	}
 	return f.digest()
 }
@@ -312,7 +314,7 @@ func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Findin
 
 // Lived is when a finding was seen, in POSIX seconds.
 type Lived struct {
-	ID        string `json:"id"`              // its short name, the same in every replay
+	ID        string `json:"id"`              // Finding.Digest in hex, the same in every replay
 	Time      int64  `json:"time"`            // when it was seen first
 	Last      int64  `json:"last"`            // when it was there last
 	Gone      int64  `json:"gone,omitempty"`  // when it was seen to be gone; 0: it is there
@@ -320,9 +322,11 @@ type Lived struct {
 	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
 	AckReason string `json:"ack_reason,omitempty"`
 
-	Sum     tuf.Digest `json:"-"` // Finding.Digest
 	Episode int64      `json:"-"` // how often it came: 1, and one more each time it came back
 }
+
+// ShortID is the beginning of the finding's id, for people: it tells nothing apart.
+func (l *Lived) ShortID() string { return state.ShortID(l.ID) }
 
 // FindingKeeper is what keeps findings: a *state.DB or a *state.Reader.
 type FindingKeeper interface {
@@ -356,7 +360,7 @@ func FindingOf(kept state.Finding, replay int64) (Finding, error) {
 	}
 	f.Lived = &Lived{
 		ID: kept.ID(), Time: kept.First, Last: kept.Last, Gone: kept.Gone,
-		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason, Sum: kept.Sum, Episode: kept.Episode,
+		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason, Episode: kept.Episode,
 	}
 	return f, nil
 }

@@ -119,7 +119,7 @@ func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Findi
 		case !is[sum] && f.Lived != nil:
 			continue // it was lost with the state, and found again
 		case f.Lived == nil:
-			f.Lived = &Lived{ID: state.ShortID(sum), Time: a.cfg.Now().Unix(), Last: a.cfg.Now().Unix(), New: true}
+			f.Lived = &Lived{ID: sum.String(), Time: a.cfg.Now().Unix(), Last: a.cfg.Now().Unix(), New: true}
 		}
 		list = append(list, f)
 	}

@@ -27,7 +27,7 @@ func found(kind audit.Kind, repository string, n int) audit.Finding {
 	if repository != "" {
 		f.Repository = tuf.Sum([]byte(repository))
 	}
-	f.Lived = &audit.Lived{ID: f.Digest().String()[:12], Sum: f.Digest(), Time: 1}
+	f.Lived = &audit.Lived{ID: f.Digest().String(), Time: 1}
 	return f
 }
 

@@ -117,12 +117,12 @@ func (c *change) changed(ctx context.Context, db State, since, replay int64) err
 	}
 	for i := range list {
 		f := &list[i]
-		k, err := c.known(ctx, f.Sum)
+		k, err := c.known(ctx, f.Digest())
 		if err != nil {
 			return err
 		}
 		if k.open && f.Episode > k.seen { // it went and came back
-			if err := c.close(ctx, f.Sum); err != nil {
+			if err := c.close(ctx, f.Digest()); err != nil {
 				return err
 			}
 			k.open = false
@@ -134,7 +134,7 @@ func (c *change) changed(ctx context.Context, db State, since, replay int64) err
 			}
 		}
 		if !there {
-			if err := c.close(ctx, f.Sum); err != nil {
+			if err := c.close(ctx, f.Digest()); err != nil {
 				return err
 			}
 		}

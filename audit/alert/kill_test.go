@@ -99,13 +99,14 @@ func find(ctx context.Context, db *state.DB, n int) error {
 	if err != nil {
 		return err
 	}
-	err = db.PutFinding(ctx, state.Finding{Sum: f.Sum, Kind: string(f.Kind), Class: string(f.Class), Repository: f.Repository, Leaf: int64(n), Body: body}, time.Unix(int64(n+1), 0))
+	err = db.PutFinding(ctx, state.Finding{Sum: f.Digest(), Kind: string(f.Kind), Class: string(f.Class), Repository: f.Repository, Leaf: int64(n), Body: body}, time.Unix(int64(n+1), 0))
 	return errors.Join(err, db.Commit(ctx))
 }
 
 // lose commits that it is gone.
 func lose(ctx context.Context, db *state.DB, n int) error {
-	err := db.FindingGone(ctx, found(audit.FalseAdmission, fmt.Sprint(n%7), n).Sum, time.Unix(int64(n+2), 0))
+	f := found(audit.FalseAdmission, fmt.Sprint(n%7), n)
+	err := db.FindingGone(ctx, f.Digest(), time.Unix(int64(n+2), 0))
 	return errors.Join(err, db.Commit(ctx))
 }
 

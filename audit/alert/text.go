@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -207,7 +206,7 @@ func (c *Config) command(log string, f *audit.Finding) string {
 		if l.Name != log {
 			continue
 		}
-		folder := filepath.Join(l.StateDir, "evidence", fmt.Sprintf("%s-%s", f.Kind, state.ShortID(f.Digest())))
+		folder := f.EvidenceDir(l.StateDir)
 		for _, file := range f.Evidence {
 			ext := filepath.Ext(file.Name)
 			if l.StateDir != "" && (ext == ".conflict" || ext == ".accusation") {
@@ -255,5 +254,5 @@ func (c *Config) link(log string, f *audit.Finding, sum tuf.Digest) string {
 	case c.URL == "":
 		return ""
 	}
-	return c.URL + "logs/" + log + "/findings/" + state.ShortID(sum)
+	return c.URL + "logs/" + log + "/findings/" + sum.String()
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
-// A latch that findings cause has them as its source: findingsSource and their ids.
+// A latch that findings cause has them as its source: findingsSource and their ids, which are
+// whole digests, so that what a person accepts is no other finding's leave.
 const findingsSource = "findings "
 
 // findingsOf returns the ids of the findings that a latch is about.
@@ -106,9 +107,13 @@ func latchFor(found []audit.Finding, now int64) witness.Latch {
 	for _, f := range found {
 		ids = append(ids, f.ID)
 	}
-	why := fmt.Sprintf("finding %s (%s): %s", found[0].ID, found[0].Kind, found[0].Sentence)
+	why := fmt.Sprintf("finding %s (%s): %s", found[0].ShortID(), found[0].Kind, found[0].Sentence)
 	if more := len(found) - 1; more > 0 {
-		why += fmt.Sprintf("; and %d more: %s", more, strings.Join(ids[1:min(len(ids), 9)], ", "))
+		var others []string
+		for _, f := range found[1:min(len(found), 9)] {
+			others = append(others, f.ShortID())
+		}
+		why += fmt.Sprintf("; and %d more: %s", more, strings.Join(others, ", "))
 		if more > 8 {
 			why += ", …"
 		}

@@ -104,7 +104,7 @@ var Tables = []Table{
 		{"threshold", Integer, false, "how many keys the role takes"},
 	}, keyRoleRows},
 	{"findings", "a finding, of now or of before", []Column{
-		{"finding", Hex, false, "what tells it apart; its first 12 digits are its id"},
+		{"finding", Hex, false, "what tells it apart: its id"},
 		{"kind", Text, false, "as in docs/findings.md"},
 		{"class", Text, false, "tampering, equivocation, unexpected, outage or hygiene"},
 		{"repository", Hex, true, "that it is about"},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -221,7 +220,7 @@ func (b *book) readFinding(ctx context.Context, id string) (line foundLine, err 
 		return err
 	})
 	if err == nil && !found || errors.Is(err, errNothingYet) {
-		err = notFound("The log %s has no finding %s: one is named by 12 digits of hex.", b.Name, printable.Line(tuf.Clip(id)))
+		err = notFound("The log %s has no finding %s, or several: one is named by 64 digits of hex, or by the first 12 if no other begins with them.", b.Name, printable.Line(tuf.Clip(id)))
 	}
 	return line, err
 }
@@ -316,7 +315,7 @@ func (b *book) evidence(ctx context.Context, id, name string) (string, []byte, e
 		if e.Text != "" {
 			return e.Name, []byte(e.Text), nil
 		}
-		path := filepath.Join(b.StateDir, "evidence", fmt.Sprintf("%s-%s", filepath.Base(string(f.Kind)), f.ID), e.Name)
+		path := filepath.Join(f.EvidenceDir(b.StateDir), e.Name)
 		content, err := regular.ReadSome(path, maxEvidence+1)
 		switch {
 		case errors.Is(err, os.ErrNotExist):

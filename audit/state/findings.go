@@ -41,11 +41,15 @@ type Finding struct {
 	Episode int64 // how often it came: 1, and one more each time it came back
 }
 
-// ID is the finding's short name: the first 12 hex digits of Sum.
-func (f *Finding) ID() string { return ShortID(f.Sum) }
+// ID is Sum in hex, which tells the finding apart.
+func (f *Finding) ID() string { return f.Sum.String() }
 
-// ShortID is the short name of the finding that a digest tells apart.
-func ShortID(sum tuf.Digest) string { return sum.String()[:12] }
+// shortID is how many hex digits ShortID leaves.
+const shortID = 12
+
+// ShortID is the beginning of an id, for a person to read and to give as an argument. It tells
+// nothing apart: whoever chooses the words of two findings can choose one beginning for both.
+func ShortID(id string) string { return id[:min(len(id), shortID)] }
 
 const findingColumns = "SELECT sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason, number, changed, episode FROM findings "
 

@@ -10,17 +10,20 @@ import (
 // errFound ends a query of which one row is wanted.
 var errFound = errors.New("found")
 
-// FindingByID returns the finding with a short name, as ShortID makes it; false: none has it.
+// FindingByID returns the finding with an id, or with a beginning of it as ShortID makes it or a
+// longer one; false: none has it, or several have.
 func (r *Reader) FindingByID(ctx context.Context, id string) (found Finding, ok bool, err error) {
 	low, high, err := idRange(id)
-	if err != nil || len(id) != len(ShortID(tuf.Digest{})) {
+	if err != nil || len(id) < shortID {
 		return found, false, nil
 	}
-	err = r.findings(ctx, "WHERE sum >= ? AND sum <= ? LIMIT 1", []any{low[:], high[:]}, func(f Finding) error {
-		found, ok = f, true
+	n := 0
+	err = r.findings(ctx, "WHERE sum >= ? AND sum <= ? LIMIT 2", []any{low[:], high[:]}, func(f Finding) error {
+		found = f
+		n++
 		return nil
 	})
-	return found, ok, err
+	return found, n == 1, err
 }
 
 // FindingsOf returns findings about a leaf of a repository, gone or not, or about an entry

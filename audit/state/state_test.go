@@ -299,6 +299,29 @@ func TestFindings(t *testing.T) {
 			t.Errorf("acknowledged %q: %v", id, err)
 		}
 	}
+	// A beginning names a finding as long as no other begins so.
+	alike := state.Finding{Sum: two.Sum, Kind: "twin", Class: "hygiene", Leaf: -1, Body: []byte("{}")}
+	alike.Sum[31] ^= 1
+	for i, want := range []bool{true, false} {
+		for _, id := range []string{state.ShortID(two.ID()), two.ID()[:63]} {
+			if f, ok, err := db.FindingByID(ctx, id); err != nil || ok != want || ok && f.Sum != two.Sum {
+				t.Errorf("finding %s: %+v, %v, %v; want %v", id, f, ok, err, want)
+			}
+			if _, err := db.Acknowledge(ctx, id, "we know", at(30)); (err == nil) != want || err != nil && !strings.Contains(err.Error(), alike.ID()) {
+				t.Errorf("acknowledged %s: %v", id, err)
+			}
+		}
+		if f, ok, err := db.FindingByID(ctx, two.ID()); err != nil || !ok || f.Sum != two.Sum {
+			t.Errorf("the whole id: %+v, %v, %v", f, ok, err)
+		}
+		if i == 0 {
+			must(t, db.PutFinding(ctx, alike, at(31)))
+		}
+	}
+	if f := get(alike.Sum); f.Acked != 0 {
+		t.Errorf("acknowledged with another: %+v", f)
+	}
+	must(t, db.FindingGone(ctx, alike.Sum, at(31)))
 	must(t, db.Retract(ctx, sum(7), "blob-mismatch"))
 	if f := get(two.Sum); f.Gone != state.InDoubt {
 		t.Errorf("in doubt: %+v", f)

@@ -128,7 +128,7 @@ Exit codes:
 				what = "no longer acknowledged"
 			}
 			for _, f := range found {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", f.ID(), what, printable.Line(f.Kind))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", state.ShortID(f.ID()), what, printable.Line(f.Kind))
 			}
 			return nil
 		},
@@ -179,7 +179,7 @@ func printKept(w io.Writer, list []audit.Finding, all bool) error {
 		if f.Acked != 0 {
 			what = fmt.Sprintf("(acknowledged %s: %s) %s", day(f.Acked), f.AckReason, what)
 		}
-		t.Row(f.ID, f.Class, f.Kind, index, short(f.Repository), audit.When(f.Time), until, printable.Line(what))
+		t.Row(f.ShortID(), f.Class, f.Kind, index, short(f.Repository), audit.When(f.Time), until, printable.Line(what))
 	}
 	return t.Flush()
 }

@@ -54,7 +54,7 @@ func TestFindingsLife(t *testing.T) {
 		return list
 	}
 	list := kept()
-	if len(list) != 1 || list[0].Kind != audit.SecondPayload || list[0].New || list[0].Time == 0 || list[0].Last < list[0].Time || len(list[0].ID) != 12 {
+	if len(list) != 1 || list[0].Kind != audit.SecondPayload || list[0].New || list[0].Time == 0 || list[0].Last < list[0].Time || len(list[0].ID) != 64 {
 		t.Fatalf("kept: %+v", list)
 	}
 	id := list[0].ID
@@ -63,9 +63,9 @@ func TestFindingsLife(t *testing.T) {
 	_, errs = w.run(2, "findings", "ack", "000000", "--reason", "x", "--state", state)
 	w.wantAll(errs, "no such finding")
 	out, _ = w.run(0, "findings", "ack", id[:6], "--reason", "the vendor told us", "--state", state)
-	w.wantAll(out, id+" acknowledged: second-payload")
+	w.wantAll(out, id[:12]+" acknowledged: second-payload")
 	out, _ = w.run(0, "findings", "--state", state)
-	w.wantAll(out, "There is 1 finding, of which 1 acknowledged.", id, "the vendor told us")
+	w.wantAll(out, "There is 1 finding, of which 1 acknowledged.", id[:12], "the vendor told us")
 	// Also while another has the directory.
 	lock, err := lockfile.AcquireDir(state)
 	w.must(err)
