@@ -322,7 +322,7 @@ type Lived struct {
 	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
 	AckReason string `json:"ack_reason,omitempty"`
 
-	Episode int64      `json:"-"` // how often it came: 1, and one more each time it came back
+	Episode int64 `json:"-"` // how often it came: 1, and one more each time it came back
 }
 
 // ShortID is the beginning of the finding's id, for people: it tells nothing apart.

@@ -23,7 +23,7 @@ func plain(e *Event) outgoing {
 	if f := e.Finding; f != nil {
 		p.Finding = &audit.Finding{Kind: f.Kind, Class: f.Class, Index: f.Index, Repository: f.Repository, Version: f.Version, Sentence: leftOut}
 		if f.Lived != nil {
-			p.Finding.Lived = &audit.Lived{ID: f.ID, Sum: f.Sum}
+			p.Finding.Lived = &audit.Lived{ID: f.ID}
 		}
 	}
 	for _, c := range e.Causes[:min(len(e.Causes), maxPlainCauses)] {
