@@ -58,7 +58,7 @@ func (d *Desk) Pause(ctx context.Context, dest string) time.Duration { return d.
 // Mail returns the mail about an event.
 func Mail(e *Event) ([]byte, error) {
 	m := &mailer{to: To{Addresses: []string{"ops@example.com"}, From: "auditor@example.net"}}
-	msg, err := m.message(e)
+	msg, err := m.message(e, m.to.Addresses[0])
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (d *Desk) logHealth(ctx context.Context, log string) (LogHealth, error) {
 	return h, err
 }
 
-// troubled says which destinations are off or fail.
+// troubled says which destinations are off, fail, or have not taken all.
 func (d *Desk) troubled(ctx context.Context) ([]string, error) {
 	all, err := d.Status(ctx, d.cfg.Now())
 	var list []string
@@ -118,6 +118,8 @@ func (d *Desk) troubled(ctx context.Context) ([]string, error) {
 			list = append(list, fmt.Sprintf("%s is switched off since %s (%s)", s.To, s.Off.Format(time.RFC3339), s.Trouble))
 		case !s.Failing.IsZero():
 			list = append(list, fmt.Sprintf("%s fails since %s (%s)", s.To, s.Failing.Format(time.RFC3339), s.Trouble))
+		case s.Trouble != "":
+			list = append(list, fmt.Sprintf("%s takes messages, but not all of it did (%s)", s.To, s.Trouble))
 		}
 	}
 	return list, err

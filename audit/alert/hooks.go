@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +21,9 @@ const maxOutput = 4 << 10
 // hooks runs each executable of a folder, with the event on stdin.
 type hooks struct {
 	name, dir string
+	timeout   time.Duration // of each
 	cfg       *Config
-
-	// Those that have taken the event that others of the folder failed to take: they are
-	// not run again by this process.
-	event string
-	taken map[string]bool
+	takers    takers
 }
 
 func newHooks(name string, to To, cfg *Config) (sender, error) {
@@ -33,7 +31,7 @@ func newHooks(name string, to To, cfg *Config) (sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dir: %w", err)
 	}
-	h := &hooks{name: name, dir: dir, cfg: cfg}
+	h := &hooks{name: name, dir: dir, timeout: to.Timeout, cfg: cfg}
 	if _, err := h.list(); err != nil {
 		return nil, fmt.Errorf("dir: %w", err)
 	}
@@ -52,12 +50,18 @@ func (h *hooks) list() ([]string, error) {
 	}
 	var list []string
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
+			continue
+		}
 		path := filepath.Join(h.dir, e.Name())
 		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) { // a link to nothing, or it has just gone
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			continue
 		}
 		if err := notWritable(path); err != nil {
@@ -85,21 +89,13 @@ func (h *hooks) send(ctx context.Context, events []outgoing) error {
 		return err
 	}
 	for _, e := range events {
-		if h.event != e.ID {
-			h.event, h.taken = e.ID, map[string]bool{}
-		}
-		var failed []error
-		for _, path := range list {
-			if h.taken[path] {
-				continue
-			}
+		err := h.takers.each(ctx, e.ID, list, func(path string) error {
 			if err := h.run(ctx, path, e); err != nil {
-				failed = append(failed, fmt.Errorf("%s: %w", filepath.Base(path), err))
-				continue
+				return fmt.Errorf("%s: %w", filepath.Base(path), err)
 			}
-			h.taken[path] = true
-		}
-		if err := errors.Join(failed...); err != nil {
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -108,23 +104,34 @@ func (h *hooks) send(ctx context.Context, events []outgoing) error {
 
 // run runs one hook. What it prints is logged if it fails.
 func (h *hooks) run(ctx context.Context, path string, e outgoing) error {
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Dir = h.dir
 	cmd.Stdin = bytes.NewReader(append(bytes.Clone(e.Body), '\n'))
 	cmd.Env = append(os.Environ(), "TUFLOG_EVENT_ID="+e.ID, "TUFLOG_EVENT_TYPE="+string(e.Event.Type))
 	out := &tail{max: maxOutput}
 	cmd.Stdout, cmd.Stderr = out, out
-	inGroup(cmd)
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	if err != nil {
+	if err := runToEnd(ctx, cmd); err != nil {
 		return fmt.Errorf("%w%s", err, said(out.Bytes()))
 	}
 	if out.Len() > 0 {
 		h.cfg.Logger.Info("a hook printed", "to", h.name, "hook", printable.Line(filepath.Base(path)), "output", said(out.Bytes()))
 	}
 	return nil
+}
+
+// runToEnd runs a program. One that ended well has done so even if what it left behind holds
+// its output open.
+func runToEnd(ctx context.Context, cmd *exec.Cmd) error {
+	inGroup(cmd)
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success() {
+		return nil
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }

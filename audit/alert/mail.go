@@ -39,6 +39,7 @@ type mailer struct {
 	password string
 	roots    *x509.CertPool // nil: the system's
 	cfg      *Config
+	takers   takers
 }
 
 func (t *To) checkMail() error {
@@ -125,17 +126,27 @@ func newMail(to To, cfg *Config) (sender, error) {
 	return m, nil
 }
 
+// send mails events to each address by itself: one that is refused keeps nothing from the
+// others.
 func (m *mailer) send(ctx context.Context, events []outgoing) error {
 	for _, e := range events {
-		msg, err := m.message(e.Event)
-		if err != nil {
+		err := m.takers.each(ctx, e.ID, m.to.Addresses, func(address string) error {
+			msg, err := m.message(e.Event, address)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, m.to.Timeout)
+			defer cancel()
+			if m.to.SMTP != "" {
+				err = m.bySMTP(ctx, msg)
+			} else {
+				err = m.bySendmail(ctx, msg)
+			}
+			if err != nil && len(m.to.Addresses) > 1 {
+				return fmt.Errorf("%s: %w", printable.Line(address), err)
+			}
 			return err
-		}
-		if m.to.SMTP != "" {
-			err = m.bySMTP(ctx, msg)
-		} else {
-			err = m.bySendmail(ctx, msg)
-		}
+		})
 		if err != nil {
 			return err
 		}
@@ -145,9 +156,9 @@ func (m *mailer) send(ctx context.Context, events []outgoing) error {
 
 // message words an event. No word of others gets into a header but on one line of printable
 // text, in the subject.
-func (m *mailer) message(e *Event) (*gomail.Msg, error) {
+func (m *mailer) message(e *Event, address string) (*gomail.Msg, error) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := errors.Join(msg.From(m.to.From), msg.To(m.to.Addresses...)); err != nil {
+	if err := errors.Join(msg.From(m.to.From), msg.To(address)); err != nil {
 		return nil, err
 	}
 	msg.Subject(subject(e))
@@ -184,13 +195,7 @@ func (m *mailer) bySendmail(ctx context.Context, msg *gomail.Msg) error {
 	cmd.Stdin = strings.NewReader(strings.ReplaceAll(body.String(), "\r\n", "\n"))
 	out := &tail{max: maxOutput}
 	cmd.Stdout, cmd.Stderr = out, out
-	inGroup(cmd)
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	if err != nil {
+	if err := runToEnd(ctx, cmd); err != nil {
 		return fmt.Errorf("%s: %w%s", printable.Line(m.to.Sendmail[0]), err, said(out.Bytes()))
 	}
 	return nil
@@ -243,6 +248,10 @@ func (m *mailer) bySMTP(ctx context.Context, msg *gomail.Msg) error {
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
+		}
+		var answer *gomail.SendError
+		if errors.As(err, &answer) && answer.ErrorCode()/100 == 5 {
+			err = fmt.Errorf("%w: %w", errRefused, err)
 		}
 		return fmt.Errorf("%s: %w", m.to.SMTP, err)
 	}

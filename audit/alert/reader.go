@@ -42,7 +42,7 @@ type Status struct {
 	Oldest  time.Time `json:"oldest,omitzero"`        // since when the oldest of those whose time has come could be delivered
 	Failing time.Time `json:"failing_since,omitzero"` // zero: it takes what it gets
 	Off     time.Time `json:"off_since,omitzero"`     // zero: it is on
-	Trouble string    `json:"trouble,omitempty"`      // why the last attempt failed
+	Trouble string    `json:"trouble,omitempty"`      // why the last attempt failed, or which of several receivers did not take what others did
 	Last    time.Time `json:"last,omitzero"`          // when it last took something
 	Sent    int64     `json:"sent"`                   // messages that it took
 	Failed  int64     `json:"failed"`                 // attempts that failed

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -158,5 +159,108 @@ func TestClockThatWasWrong(t *testing.T) {
 	o.post.answers(nil)
 	if pager, _ := o.after(t, time.Hour); told(pager) != "finding.opened second-payload 4.1" {
 		t.Errorf("told %q", told(pager))
+	}
+}
+
+// A mailbox that is no more keeps mail from nobody, and its trouble is shown.
+func TestOneBadMailbox(t *testing.T) {
+	address, said := smtpServer(t, nil, false)
+	now := newClock()
+	d := desk(t, filepath.Join(t.TempDir(), "a.sqlite"), alert.Config{Now: now.Now, To: map[string]alert.To{"ops": {
+		Type: "mail", Addresses: []string{"left@example.com", "ops@example.com"}, From: "a@example.com", SMTP: address, TLS: "none",
+	}}})
+	var conversations []string
+	deliver := func() error {
+		err := d.Flush(t.Context())
+		now.now = now.now.Add(10 * time.Second)
+		for len(said) > 0 {
+			conversations = append(conversations, <-said)
+		}
+		return err
+	}
+	ok(t, d.Step(t.Context(), "example", "log.example", []audit.Finding{found(audit.FalseAdmission, "acme", 7)}, nil))
+	if err := deliver(); err == nil || !strings.Contains(err.Error(), "left@example.com: "+address+": refused by the receiver: ") || strings.Contains(err.Error(), "ops@") {
+		t.Errorf("%v", err)
+	}
+	for range 4 {
+		_ = deliver()
+	}
+	all, err := d.Status(t.Context(), now.now)
+	ok(t, err)
+	if s := all[0]; s.Waiting != 0 || s.Sent != 1 || !s.Failing.IsZero() || !strings.Contains(s.Trouble, "left@example.com") {
+		t.Errorf("%+v", s)
+	}
+	for !strings.Contains(strings.Join(conversations, ""), " DATA") {
+		conversations = append(conversations, <-said)
+	}
+	if text := strings.Join(conversations, ""); strings.Count(text, " DATA") != 1 || strings.Count(text, "RCPT TO:<ops@example.com>") != 1 {
+		t.Errorf("said:\n%s", text)
+	}
+}
+
+// One hook that hangs or fails keeps the event from no other, and none gets it twice.
+func TestHooksAreIndependent(t *testing.T) {
+	ctx := t.Context()
+	base := t.TempDir()
+	dir, out := filepath.Join(base, "hooks.d"), filepath.Join(base, "out")
+	ok(t, os.Mkdir(dir, 0o755))
+	script(t, filepath.Join(dir, "10-hangs"), "echo hang >> "+out+"; sleep 1000 & wait")
+	script(t, filepath.Join(dir, "20-child"), "echo child $TUFLOG_EVENT_ID >> "+out+"; sleep 4 &")
+	script(t, filepath.Join(dir, "30-fails"), "exit 1")
+	ok(t, os.Symlink("me@host.1234", filepath.Join(dir, ".#10"))) // an editor's lock
+	ok(t, os.Symlink("nothing", filepath.Join(dir, "40-gone")))
+	now := newClock()
+	d := desk(t, filepath.Join(base, "a.sqlite"), alert.Config{To: map[string]alert.To{"local": {Type: "hooks", Dir: dir, Timeout: 2 * time.Second}}, Now: now.Now})
+	lines := func() map[string]int {
+		b, err := os.ReadFile(out)
+		ok(t, err)
+		n := map[string]int{}
+		for line := range strings.Lines(string(b)) {
+			n[strings.TrimSpace(line)]++
+		}
+		return n
+	}
+	for i := range 2 {
+		ok(t, d.Step(ctx, "example", "log.example", []audit.Finding{found(audit.FalseAdmission, fmt.Sprint(i), i)}, nil))
+		if err := d.Flush(ctx); err == nil || !strings.Contains(err.Error(), "10-hangs: context deadline exceeded") || strings.Contains(err.Error(), "child") {
+			t.Errorf("%v", err)
+		}
+		if n := lines(); len(n) != i+2 {
+			t.Errorf("event %d: %v", i, n)
+		}
+	}
+	script(t, filepath.Join(dir, "10-hangs"), "echo hang >> "+out) // it is mended
+	script(t, filepath.Join(dir, "30-fails"), "exit 0")
+	now.now = now.now.Add(time.Hour)
+	ok(t, d.Flush(ctx))
+	for line, n := range lines() {
+		if line != "hang" && n != 1 {
+			t.Errorf("%s: %d times", line, n)
+		}
+	}
+	all, err := d.Status(ctx, now.now)
+	ok(t, err)
+	if s := all[0]; s.Waiting != 0 || s.Sent != 2 || s.Lost != 0 || s.Trouble != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A receiver that repeats its URL tells nobody the secret in it.
+func TestASecretURLIsNotRepeated(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.Error(w, "Cannot POST "+req.URL.String()+" "+strings.ToUpper(req.URL.Path)+" today", http.StatusNotFound)
+	}))
+	defer server.Close()
+	d := desk(t, filepath.Join(t.TempDir(), "a.sqlite"), alert.Config{To: map[string]alert.To{
+		"pager": webhook(server.URL+"/services/T0000/SecretToken%2Fx?key=AnotherSecret", secretFile(t)),
+	}})
+	err := d.Test(t.Context(), "pager")
+	if err == nil || !strings.Contains(err.Error(), "the receiver answers 404 Not Found: Cannot POST ") || !strings.HasSuffix(err.Error(), " today") {
+		t.Fatalf("%v", err)
+	}
+	for _, secret := range []string{"secrettoken", "anothersecret", "t0000"} {
+		if strings.Contains(strings.ToLower(err.Error()), secret) {
+			t.Errorf("%v", err)
+		}
 	}
 }

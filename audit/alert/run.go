@@ -48,7 +48,8 @@ const (
 	diskRetry = 10 * time.Second
 )
 
-// sender delivers events, all or none: if it returns nil, the receiver has taken them.
+// sender delivers events, all or none: if it returns nil, the receiver has taken them. It
+// bounds the time of an attempt itself.
 type sender interface {
 	send(ctx context.Context, events []outgoing) error
 }
@@ -110,10 +111,14 @@ func (d *Desk) Flush(ctx context.Context) error {
 	errs := make(chan error, len(d.senders))
 	for _, dest := range d.senders {
 		go func() {
+			var failed error
 			for {
-				ok, err := d.deliver(ctx, dest)
-				if err != nil || !ok {
-					errs <- err
+				more, err := d.deliver(ctx, dest)
+				if err != nil {
+					failed = err
+				}
+				if !more {
+					errs <- failed
 					return
 				}
 			}
@@ -249,11 +254,11 @@ func (d *Desk) deliver(ctx context.Context, dest *destination) (bool, error) {
 	if p == nil || err != nil {
 		return false, err
 	}
-	err = d.attempt(ctx, dest, p.events)
+	err = dest.sender.send(ctx, p.events)
 	both := false
 	if err != nil && ctx.Err() == nil && p.message != 0 && max(tries, p.tries) >= triesBeforePlain && mayBeWords(err) {
 		var own outgoing
-		if own, both = plain(p.events[0].Event), true; d.attempt(ctx, dest, []outgoing{own}) == nil {
+		if own, both = plain(p.events[0].Event), true; dest.sender.send(ctx, []outgoing{own}) == nil {
 			d.cfg.Logger.Warn("a message was taken without the words of others alone", "to", dest.name, "id", own.ID, "error", printable.Line(err.Error()))
 			err = nil
 		}
@@ -263,16 +268,28 @@ func (d *Desk) deliver(ctx context.Context, dest *destination) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if err == nil {
-		return true, d.delivered(ctx, dest.name, p)
+		return true, d.delivered(ctx, dest.name, p, "")
 	}
 	if ended && errors.Is(err, context.Canceled) {
 		return false, &deliveryError{dest.name, err} // that was not the receiver
 	}
-	if errors.Is(err, errRefused) && p.message != 0 && !both {
-		// There may be others that are taken.
-		return true, d.refused(ctx, dest, p, err)
+	failed := &deliveryError{dest.name, err}
+	var partly *partlyError
+	switch refused := errors.Is(err, errRefused); {
+	case p.message == 0:
+	case errors.As(err, &partly) && refused && both:
+		d.cfg.Logger.Error("some of a destination do not take an alert", "to", dest.name, "id", p.events[0].ID, "error", troubleOf(err))
+		if err := d.delivered(ctx, dest.name, p, troubleOf(err)); err != nil {
+			return false, err
+		}
+		return true, failed
+	case partly != nil || refused && !both: // there may be others that are taken
+		if err := d.refused(ctx, dest, p, err, partly != nil); err != nil {
+			return false, err
+		}
+		return true, failed
 	}
-	return false, errors.Join(&deliveryError{dest.name, err}, d.failed(ctx, dest, p, err))
+	return false, errors.Join(failed, d.failed(ctx, dest, p, err))
 }
 
 // mayBeWords reports whether a failure can be due to what was sent.
@@ -281,17 +298,9 @@ func mayBeWords(err error) bool {
 	return !errors.Is(err, errGone) && !(errors.As(err, &network) && network.Op == "dial")
 }
 
-// attempt sends events.
-func (d *Desk) attempt(ctx context.Context, dest *destination, events []outgoing) error {
-	timeout := dest.to.Timeout
-	orDefault(&timeout, defaultTimeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return dest.sender.send(ctx, events)
-}
-
-// delivered forgets what has been taken.
-func (d *Desk) delivered(ctx context.Context, dest string, p *parcel) error {
+// delivered forgets what has been taken. The trouble is that of those of the destination that
+// have not.
+func (d *Desk) delivered(ctx context.Context, dest string, p *parcel, trouble string) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		for _, number := range p.queued {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM queue WHERE number = ?", number); err != nil {
@@ -301,14 +310,15 @@ func (d *Desk) delivered(ctx context.Context, dest string, p *parcel) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = 0, tries = 0, next = 0, trouble = '', last = ?, sent = sent + ? WHERE name = ?",
-			d.cfg.Now().UnixMilli(), len(p.events), dest)
+		_, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = 0, tries = 0, next = 0, trouble = ?, last = ?, sent = sent + ? WHERE name = ?",
+			trouble, d.cfg.Now().UnixMilli(), len(p.events), dest)
 		return err
 	})
 }
 
-// refused notes that a destination, which may be well, did not want a message.
-func (d *Desk) refused(ctx context.Context, dest *destination, p *parcel, cause error) error {
+// refused notes that a destination, which may be well, did not want a message, or that some of
+// it have taken the message and others not: then it is well.
+func (d *Desk) refused(ctx context.Context, dest *destination, p *parcel, cause error, well bool) error {
 	now := d.cfg.Now()
 	trouble := troubleOf(cause)
 	d.cfg.Logger.Warn("an alert was refused", "to", dest.name, "id", p.events[0].ID, "tries", p.tries+1, "error", trouble)
@@ -316,7 +326,21 @@ func (d *Desk) refused(ctx context.Context, dest *destination, p *parcel, cause 
 		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET trouble = ?, failed = failed + 1 WHERE name = ?", trouble, dest.name); err != nil {
 			return err
 		}
-		return d.failedMessage(ctx, tx, dest.name, p, now, time.Time{})
+		if !well {
+			return d.failedMessage(ctx, tx, dest.name, p, now, time.Time{})
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = 0, tries = 0, next = 0, last = ? WHERE name = ?", now.UnixMilli(), dest.name); err != nil {
+			return err
+		}
+		// What waits for a few of a destination leaves room for what is for all.
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE dest = ?", dest.name).Scan(&n); err != nil {
+			return err
+		}
+		if n > maxRefused/2 {
+			return d.giveUp(ctx, tx, dest.name, p)
+		}
+		return d.failedMessage(ctx, tx, dest.name, p, now, now)
 	})
 }
 
@@ -380,14 +404,18 @@ func (d *Desk) failedMessage(ctx context.Context, tx *sql.Tx, dest string, p *pa
 		return nil
 	}
 	if last.After(p.made) && now.Sub(p.made) > d.cfg.OffAfter && p.tries >= triesBeforeGivenUp {
-		d.cfg.Logger.Error("a destination takes other messages and not this one: it is given up", "to", dest, "id", p.events[0].ID)
-		if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, "UPDATE destinations SET lost = lost + 1, unsaid = unsaid + 1 WHERE name = ?", dest)
-		return err
+		return d.giveUp(ctx, tx, dest, p)
 	}
 	_, err := tx.ExecContext(ctx, "UPDATE messages SET tries = tries + 1, next = ? WHERE number = ?", now.Add(backoff(p.tries+1)).UnixMilli(), p.message)
+	return err
+}
+
+func (d *Desk) giveUp(ctx context.Context, tx *sql.Tx, dest string, p *parcel) error {
+	d.cfg.Logger.Error("a destination, or some of it, takes other messages and not this one: it is given up", "to", dest, "id", p.events[0].ID)
+	if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE destinations SET lost = lost + 1, unsaid = unsaid + 1 WHERE name = ?", dest)
 	return err
 }
 
@@ -465,12 +493,7 @@ func (d *Desk) Test(ctx context.Context, to string) error {
 	var all sync.WaitGroup
 	for i, name := range names {
 		all.Go(func() {
-			dest := d.senders[name]
-			timeout := dest.to.Timeout
-			orDefault(&timeout, defaultTimeout)
-			attempt, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			if err := dest.sender.send(attempt, []outgoing{{e.ID, e, body}}); err != nil {
+			if err := d.senders[name].sender.send(ctx, []outgoing{{e.ID, e, body}}); err != nil {
 				errs[i] = &deliveryError{name, err}
 			}
 		})

@@ -137,7 +137,7 @@ func TestSendmail(t *testing.T) {
 	m, body := mailOf(t, raw)
 	id := m.Header.Get("X-Tuflog-Event")
 	if len(id) != 40 || m.Header.Get("Message-Id") != "<"+id+"@example.net>" || m.Header.Get("Subject") != "[tuflog] tampering: fork in "+f.Repository.Short()+", example" ||
-		m.Header.Get("Bcc") != "" || m.Header.Get("Auto-Submitted") != "auto-generated" || m.Header.Get("To") != `"Ops" <ops@example.com>, <b@example.org>` {
+		m.Header.Get("Bcc") != "" || m.Header.Get("Auto-Submitted") != "auto-generated" || m.Header.Get("To") != `"Ops" <ops@example.com>` {
 		t.Errorf("%+v", m.Header)
 	}
 	if !strings.HasPrefix(m.Header.Get("Content-Type"), "text/plain; charset=UTF-8") {
@@ -153,6 +153,11 @@ func TestSendmail(t *testing.T) {
 		}
 	}
 	raw, err = os.ReadFile(filepath.Join(base, "mail1"))
+	ok(t, err)
+	if m, other := mailOf(t, raw); m.Header.Get("To") != "<b@example.org>" || other != body || m.Header.Get("Message-Id") != "<"+id+"@example.net>" {
+		t.Errorf("%+v\n%s", m.Header, other)
+	}
+	raw, err = os.ReadFile(filepath.Join(base, "mail2"))
 	ok(t, err)
 	closed, body := mailOf(t, raw)
 	if closed.Header.Get("In-Reply-To") != "<"+id+"@example.net>" || !strings.HasPrefix(closed.Header.Get("Subject"), "[tuflog] closed: ") || !strings.HasPrefix(body, "This is no longer so:\n") {
@@ -216,6 +221,12 @@ func talk(conn net.Conn, tlsConfig *tls.Config, said chan string) {
 			conn, r, secure = c, bufio.NewReader(c), true
 		case "AUTH":
 			fmt.Fprint(conn, "235 ok\r\n")
+		case "RCPT":
+			if strings.Contains(line, "left@") {
+				fmt.Fprint(conn, "550 no such user\r\n")
+				continue
+			}
+			fmt.Fprint(conn, "250 ok\r\n")
 		case "DATA":
 			fmt.Fprint(conn, "354 go\r\n")
 			for {

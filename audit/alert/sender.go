@@ -13,6 +13,7 @@ import (
 
 // newSender returns what reaches a destination. Errors begin with the key that is wrong.
 func newSender(name string, to To, cfg *Config) (sender, error) {
+	orDefault(&to.Timeout, defaultTimeout)
 	switch to.Type {
 	case typeMail:
 		return newMail(to, cfg)

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -26,10 +28,11 @@ const (
 
 // webhook sends events by HTTP, signed as Standard Webhooks says.
 type webhook struct {
-	url    string
-	signer *standardwebhooks.Webhook
-	client *http.Client
-	cfg    *Config
+	url     string
+	signer  *standardwebhooks.Webhook
+	client  *http.Client
+	cfg     *Config
+	timeout time.Duration
 }
 
 func (t *To) checkWebhook() error {
@@ -67,7 +70,7 @@ func newWebhook(to To, cfg *Config) (sender, error) {
 	if n := len(secret) - len("whsec_"); n < 32 {
 		return nil, fmt.Errorf("secret_file: %w: a secret of less than 24 bytes", errConfig)
 	}
-	return &webhook{to.URL, signer, receiverClient(to.AllowPrivate), cfg}, nil
+	return &webhook{to.URL, signer, receiverClient(to.AllowPrivate), cfg, to.Timeout}, nil
 }
 
 // receiverClient returns a client that speaks with public addresses, or with all, without a
@@ -96,6 +99,8 @@ func (w *webhook) send(ctx context.Context, events []outgoing) error {
 }
 
 func (w *webhook) post(ctx context.Context, e outgoing) error {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
 	now := w.cfg.Now()
 	signature, err := w.signer.Sign(e.ID, now, e.Body)
 	if err != nil {
@@ -119,6 +124,7 @@ func (w *webhook) post(ctx context.Context, e outgoing) error {
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
+	answer = w.withoutSecret(answer)
 	err = fmt.Errorf("the receiver answers %d %s%s", resp.StatusCode, http.StatusText(resp.StatusCode), said(answer[:min(len(answer), maxAnswerSay)]))
 	if resp.StatusCode == http.StatusGone {
 		return errors.Join(errGone, err)
@@ -148,6 +154,28 @@ func (w *webhook) withoutURL(err error) error {
 		err = failed.Err
 	}
 	return fmt.Errorf("the receiver is not reached: %w", err)
+}
+
+// minSecret is the length from which on a word of a URL may be a secret: bytes.
+const minSecret = 4
+
+// withoutSecret returns what a receiver said without the words of the URL behind the host,
+// which many repeat.
+func (w *webhook) withoutSecret(answer []byte) []byte {
+	u, err := url.Parse(w.url)
+	if err != nil {
+		return nil
+	}
+	text := string(answer)
+	for _, part := range []string{u.EscapedPath(), u.Path, u.RawQuery, u.User.String()} {
+		words := strings.FieldsFunc(part, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		for _, word := range append([]string{part}, words...) {
+			if len(word) >= minSecret {
+				text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(word)).ReplaceAllLiteralString(text, "...")
+			}
+		}
+	}
+	return []byte(text)
 }
 
 // retryAfter reads the header of this name: seconds, or a date.
