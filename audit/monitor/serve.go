@@ -1,6 +1,9 @@
 package monitor
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,9 +40,17 @@ func NewServer(h http.Handler) *http.Server {
 	}
 }
 
-// Handler answers /healthz, /readyz, /metrics, /feeds/, /mirror/NAME/ for logs that are copied,
-// and /cosign/ if this auditor cosigns. rest answers everything else; nil: nobody does.
-func (m *Monitor) Handler(registry *prometheus.Registry, rest http.Handler) (http.Handler, error) {
+// Limit returns a handler that is asked within the limits of what strangers may ask. files
+// says that it answers with many small files, which cost little.
+type Limit func(h http.Handler, files bool) http.Handler
+
+// Handler answers /healthz, /readyz, /metrics, and within limits /feeds/, /mirror/NAME/ for
+// logs that are copied, and /cosign/ if this auditor cosigns. rest answers everything else;
+// nil: nobody does. Without a limit there is none.
+func (m *Monitor) Handler(registry *prometheus.Registry, limit Limit, rest http.Handler) (http.Handler, error) {
+	if limit == nil {
+		limit = func(h http.Handler, _ bool) http.Handler { return h }
+	}
 	for _, c := range []prometheus.Collector{&collector{m}, &m.desk} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
@@ -49,10 +60,10 @@ func (m *Monitor) Handler(registry *prometheus.Registry, rest http.Handler) (htt
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", m.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	mux.HandleFunc("GET /mirror/{log}/{path...}", m.mirrored)
-	mux.Handle("/feeds/", m.Feeds())
+	mux.Handle("GET /mirror/{log}/{path...}", limit(http.HandlerFunc(m.mirrored), true))
+	mux.Handle("/feeds/", limit(m.Feeds(), false))
 	if m.cosigner != nil {
-		mux.Handle(cosign.Prefix+"/", http.StripPrefix(cosign.Prefix, m.cosigner.Handler()))
+		mux.Handle(cosign.Prefix+"/", limit(http.StripPrefix(cosign.Prefix, m.cosigner.Handler()), true))
 	}
 	if rest != nil {
 		mux.Handle("/", rest)
@@ -148,7 +159,7 @@ func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		if m.cosigner != nil {
 			if note := m.cosigner.Cosigned(name); note != nil {
-				_, _ = w.Write(note)
+				whole(w, r, note)
 				return
 			}
 		}
@@ -159,7 +170,28 @@ func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer file.Close()
-	http.ServeContent(w, r, "", info.ModTime(), file)
+	if path == "checkpoint" {
+		note, err := io.ReadAll(file)
+		if err != nil {
+			text(w, http.StatusNotFound, "not found\n")
+			return
+		}
+		whole(w, r, note)
+		return
+	}
+	modified := time.Time{}
+	if final {
+		modified = info.ModTime()
+	}
+	http.ServeContent(w, r, "", modified, file)
+}
+
+// whole answers with a content that another one replaces, perhaps within the same second: the
+// time of a file does not tell them apart.
+func whole(w http.ResponseWriter, r *http.Request, content []byte) {
+	sum := sha256.Sum256(content)
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 // mirrorFile opens a regular file of a copy.

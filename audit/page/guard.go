@@ -24,8 +24,9 @@ type Limits struct {
 	// how many at once; 0 is the default, negative any number.
 	PerSecond float64
 	Burst     int
-	// Concurrent is how many requests are answered at once, up to a quarter of them from one
-	// address; 0 is the default.
+	// Concurrent is how many answers are made at once, up to a quarter of them for one
+	// address; 0 is the default. An answer that is made is sent beside: a slow reader keeps
+	// nobody else waiting.
 	Concurrent int
 	// Timeout is how long the making of an answer may take; 0 is the default.
 	Timeout time.Duration
@@ -83,48 +84,77 @@ type guard struct {
 	limits Limits
 	header string // in which a proxy gives the client's address; empty: no proxy
 	now    func() time.Time
-	places *room.Room
+	places *room.Room // where answers are made
+	lines  *room.Room // on which they are sent, by their size
 
 	mu   sync.Mutex
 	seen map[string]*rate.Limiter
 }
 
 func newGuard(l Limits, header string, now func() time.Time) *guard {
-	return &guard{limits: l, header: header, now: now, places: room.New(l.Concurrent, (l.Concurrent+3)/4), seen: map[string]*rate.Limiter{}}
+	return &guard{limits: l, header: header, now: now, places: room.New(l.Concurrent, (l.Concurrent+3)/4), lines: room.New(maxLines, linesPerAddress), seen: map[string]*rate.Limiter{}}
 }
 
-// wrap returns a handler that is asked within the limits.
-func (g *guard) wrap(s *Server, next http.Handler) http.Handler {
+// refuse answers a request with a sentence.
+type refuse func(w http.ResponseWriter, r *http.Request, status int, say string)
+
+// wrap returns a handler that is asked within the limits, and of each request what it costs.
+func (g *guard) wrap(next http.Handler, cost int, refuse refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			s.fail(w, r, http.StatusMethodNotAllowed, "These pages can only be read.")
-			return
-		}
 		address := g.address(r)
-		if wait := g.take(address); wait > 0 {
+		if wait := g.take(address, cost); wait > 0 {
 			retryAfter(w, wait)
-			s.fail(w, r, http.StatusTooManyRequests, "There were too many requests from your address. Try again in a moment.")
+			refuse(w, r, http.StatusTooManyRequests, "There were too many requests from your address. Try again in a moment.")
 			return
 		}
 		place, ok := g.places.Enter(address, nil)
 		if !ok {
 			retryAfter(w, time.Second)
-			s.fail(w, r, http.StatusServiceUnavailable, "Too many requests are under way. Try again in a moment.")
+			refuse(w, r, http.StatusServiceUnavailable, "Too many requests are under way. Try again in a moment.")
 			return
 		}
 		defer place.Leave()
+		a := &answer{ResponseWriter: w, guard: g, address: address, made: place.Leave}
+		defer a.sent()
 		ctx, cancel := context.WithTimeout(r.Context(), g.limits.Timeout)
 		defer cancel()
+		next.ServeHTTP(a, r.WithContext(ctx))
+	})
+}
+
+// pages returns a handler for what can only be read, that says what went wrong.
+func (s *Server) pages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			s.fail(w, r, http.StatusMethodNotAllowed, "These pages can only be read.")
+			return
+		}
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is a value
 				s.cfg.Logger.Error("a page panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				s.fail(w, r, http.StatusInternalServerError, "This page cannot be shown: a fault of this program, which is noted.")
 			}
 		}()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
 	})
+}
+
+// What requests cost of an address's share.
+const (
+	pageCost = 50
+	fileCost = 1
+)
+
+// Limited returns a handler of something that is served beside the pages, and shares their
+// limits. A request costs as much as one of a page; if it is one of many small files, a fiftieth.
+func (s *Server) Limited(next http.Handler, files bool) http.Handler {
+	cost := pageCost
+	if files {
+		cost = fileCost
+	}
+	return s.guard.wrap(next, cost, func(w http.ResponseWriter, _ *http.Request, status int, say string) { http.Error(w, say, status) })
 }
 
 // policy is what a page may load: its style and its icon. Nothing runs, frames it, or is
@@ -143,7 +173,7 @@ func secure(h http.Header) {
 }
 
 // take takes a request of an address, or returns how long to wait.
-func (g *guard) take(address string) time.Duration {
+func (g *guard) take(address string, cost int) time.Duration {
 	if g.limits.PerSecond < 0 {
 		return 0
 	}
@@ -155,10 +185,10 @@ func (g *guard) take(address string) time.Duration {
 		if len(g.seen) >= maxAddresses {
 			g.forget(now)
 		}
-		l = rate.NewLimiter(rate.Limit(g.limits.PerSecond), max(g.limits.Burst, 1))
+		l = rate.NewLimiter(rate.Limit(g.limits.PerSecond*pageCost), max(g.limits.Burst, 1)*pageCost)
 		g.seen[address] = l
 	}
-	token := l.ReserveN(now, 1)
+	token := l.ReserveN(now, cost)
 	wait := token.DelayFrom(now)
 	if wait > 0 {
 		token.CancelAt(now) // asking costs nothing

@@ -4,7 +4,10 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/page"
@@ -81,6 +84,115 @@ func TestNoSource(t *testing.T) {
 			t.Errorf("%s: %s", path, r.Status)
 		} else if status == http.StatusOK {
 			parse(t, path, b).check(t)
+		}
+	}
+}
+
+// slowReader takes nothing of an answer until its deadline is over.
+type slowReader struct {
+	header http.Header
+	asked  *sync.WaitGroup
+	once   sync.Once
+	over   chan struct{}
+}
+
+func (s *slowReader) Header() http.Header { return s.header }
+func (s *slowReader) WriteHeader(int)     {}
+func (s *slowReader) Write([]byte) (int, error) {
+	s.asked.Done()
+	<-s.over
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (s *slowReader) SetWriteDeadline(t time.Time) error {
+	if t.Before(time.Now()) {
+		s.once.Do(func() { close(s.over) })
+	}
+	return nil
+}
+
+// Readers who do not read keep nobody else waiting, and an address that has too many of them
+// loses the first ones.
+func TestSlowReaders(t *testing.T) {
+	w, _ := pages(t)
+	cfg := w.config()
+	cfg.Limits.PerSecond, cfg.Limits.Concurrent = -1, 4
+	s, err := page.New(cfg)
+	must(t, err)
+	defer s.Close()
+	beside := s.Limited(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("feed")) }), false)
+	var answers sync.WaitGroup
+	slow := func(h http.Handler, from string) *slowReader {
+		var asked sync.WaitGroup
+		asked.Add(1)
+		reader := &slowReader{header: http.Header{}, asked: &asked, over: make(chan struct{})}
+		r := httptest.NewRequest(http.MethodGet, "/robots.txt", nil)
+		r.RemoteAddr = from + ":1234"
+		answers.Go(func() { h.ServeHTTP(reader, r) })
+		asked.Wait()
+		return reader
+	}
+	var readers []*slowReader
+	for i := range 128 {
+		h := http.Handler(s)
+		if i%2 == 1 {
+			h = beside
+		}
+		readers = append(readers, slow(h, "192.0.2.1"))
+	}
+	other := slow(s, "192.0.2.2")
+	for _, from := range []string{"192.0.2.1", "192.0.2.3"} {
+		r := httptest.NewRequest(http.MethodGet, "/about", nil)
+		r.RemoteAddr = from + ":1234"
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, r)
+		if rec.Code != http.StatusOK {
+			t.Errorf("beside them %s: %d", from, rec.Code)
+		}
+	}
+	<-readers[0].over // the answer to the same address above took its line
+	select {
+	case <-other.over:
+		t.Error("another address lost its answer")
+	case <-readers[1].over:
+		t.Error("more than one answer was given up")
+	default:
+	}
+	for _, reader := range append(readers, other) {
+		_ = reader.SetWriteDeadline(time.Unix(1, 0))
+	}
+	answers.Wait()
+}
+
+// What is served beside the pages shares an address's limits; files cost a fiftieth.
+func TestLimitsBeside(t *testing.T) {
+	w, _ := pages(t)
+	cfg := w.config()
+	now := time.Now()
+	cfg.Now = func() time.Time { return now }
+	cfg.Limits.PerSecond, cfg.Limits.Burst = 1, 10
+	s, err := page.New(cfg)
+	must(t, err)
+	defer s.Close()
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	ask := func(h http.Handler) *httptest.ResponseRecorder {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/robots.txt", nil))
+		return rec
+	}
+	for range 250 {
+		if rec := ask(s.Limited(ok, true)); rec.Code != http.StatusOK || rec.Header().Get("Content-Security-Policy") == "" {
+			t.Fatalf("a file: %d %v", rec.Code, rec.Header())
+		}
+	}
+	for range 5 {
+		if rec := ask(s.Limited(ok, false)); rec.Code != http.StatusOK {
+			t.Fatalf("a feed: %d", rec.Code)
+		}
+	}
+	for name, h := range map[string]http.Handler{"a file": s.Limited(ok, true), "a feed": s.Limited(ok, false), "a page": s} {
+		if rec := ask(h); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
+			t.Errorf("%s beyond the limit: %d %v", name, rec.Code, rec.Header())
 		}
 	}
 }

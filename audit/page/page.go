@@ -130,6 +130,7 @@ type Server struct {
 	books     []*book
 	templates *templates
 	verifier  *verifier // nil: verification in the browser is not built in
+	guard     *guard
 	handler   http.Handler
 }
 
@@ -167,7 +168,8 @@ func New(cfg Config) (*Server, error) {
 	if s.templates, err = newTemplates(s); err != nil {
 		return nil, err
 	}
-	s.handler = newGuard(cfg.Limits, cfg.ClientAddressHeader, cfg.Now).wrap(s, s.routes())
+	s.guard = newGuard(cfg.Limits, cfg.ClientAddressHeader, cfg.Now)
+	s.handler = s.guard.wrap(s.pages(s.routes()), pageCost, s.fail)
 	return s, nil
 }
 

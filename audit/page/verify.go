@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // What verifies in a visitor's browser. It is not committed: a program that is built without
@@ -25,6 +26,10 @@ var built embed.FS
 type verifier struct {
 	brotli, gzip, script []byte
 	version              string // changes with the program
+
+	unpack   sync.Once
+	unpacked []byte
+	damaged  error
 }
 
 // newVerifier returns the program that was built in; nil: none was.
@@ -39,6 +44,17 @@ func newVerifier() *verifier {
 	sum := sha256.Sum256(v.brotli)
 	v.version = hex.EncodeToString(sum[:8])
 	return v
+}
+
+// plain returns the program as it is, for the few who take neither form.
+func (v *verifier) plain() ([]byte, error) {
+	v.unpack.Do(func() {
+		var z *gzip.Reader
+		if z, v.damaged = gzip.NewReader(bytes.NewReader(v.gzip)); v.damaged == nil {
+			v.unpacked, v.damaged = io.ReadAll(z)
+		}
+	})
+	return v.unpacked, v.damaged
 }
 
 // verifyPolicy lets the page for verification run its own script and its own WebAssembly. It
@@ -118,15 +134,12 @@ func (s *Server) program(w http.ResponseWriter, r *http.Request) {
 	case takesGzip(r):
 		body, coding = v.gzip, "gzip"
 	default:
-		z, err := gzip.NewReader(bytes.NewReader(v.gzip))
-		if err == nil {
-			body, err = io.ReadAll(z)
-		}
+		plain, err := v.plain()
 		if err != nil {
 			s.failWith(w, r, err)
 			return
 		}
-		coding = ""
+		body, coding = plain, ""
 	}
 	h.Set("Content-Type", "application/wasm")
 	h.Set("Vary", "Accept-Encoding")
@@ -145,6 +158,7 @@ func (s *Server) program(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
+		shared(w)
 		_, _ = w.Write(body) // the client has gone away
 	}
 }

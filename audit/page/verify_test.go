@@ -20,7 +20,7 @@ func verifying(t *testing.T, with *verifier) *Server {
 		t.Fatal(err)
 	}
 	s.verifier = with
-	s.handler = newGuard(s.cfg.Limits, "", s.cfg.Now).wrap(s, s.routes())
+	s.handler = newGuard(s.cfg.Limits, "", s.cfg.Now).wrap(s.pages(s.routes()), pageCost, s.fail)
 	return s
 }
 

@@ -134,7 +134,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	}
 	defer pages.close()
 	reloaded = func(cfg *monitor.Config) error { return pages.show(m, cfg, logger) }
-	handler, err := m.Handler(registry, &pages)
+	handler, err := m.Handler(registry, pages.limited, &pages)
 	if err != nil {
 		return err
 	}
@@ -261,6 +261,18 @@ func (p *pages) replace(next *page.Server) error {
 
 // ServeHTTP implements http.Handler.
 func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.answer(w, r, func(s *page.Server) http.Handler { return s })
+}
+
+// limited is monitor.Limit: what is served beside the pages shares their limits.
+func (p *pages) limited(h http.Handler, files bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.answer(w, r, func(s *page.Server) http.Handler { return s.Limited(h, files) })
+	})
+}
+
+// answer answers with a handler of the pages of now, which stay open until it has.
+func (p *pages) answer(w http.ResponseWriter, r *http.Request, with func(*page.Server) http.Handler) {
 	p.mu.Lock()
 	s := p.now
 	if s != nil {
@@ -280,7 +292,7 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = s.Close()
 		}
 	}()
-	s.ServeHTTP(w, r)
+	with(s.Server).ServeHTTP(w, r)
 }
 
 func (p *pages) close() { _ = p.replace(nil) }
