@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
@@ -34,6 +35,12 @@ func (a *Auditor) Keep(ctx context.Context, f Finding) error {
 // repository's URL: those that were there before and are not in the list are gone. An empty
 // list means that all is well, or that it is not watched any more.
 func (a *Auditor) Watched(ctx context.Context, what string, now []Finding) error {
+	return a.WatchedPart(ctx, what, now, func(*Finding) bool { return false })
+}
+
+// WatchedPart is Watched where not all could be looked at: of the findings that were there
+// before and are not in the list, those stay for which stays returns true.
+func (a *Auditor) WatchedPart(ctx context.Context, what string, now []Finding, stays func(*Finding) bool) error {
 	name := watchedName + what
 	var before []tuf.Digest
 	if err := a.get(ctx, name, &before); err != nil {
@@ -52,14 +59,28 @@ func (a *Auditor) Watched(ctx context.Context, what string, now []Finding) error
 			return err
 		}
 	}
-	slices.SortFunc(is, func(x, y tuf.Digest) int { return bytes.Compare(x[:], y[:]) })
 	for _, sum := range before {
 		if !slices.Contains(is, sum) {
+			kept, ok, err := a.db.Finding(ctx, sum)
+			if err != nil {
+				return err
+			}
+			if ok && kept.Gone == 0 {
+				f, err := FindingOf(kept, 0)
+				if err != nil {
+					return err
+				}
+				if stays(&f) {
+					is = append(is, sum)
+					continue
+				}
+			}
 			if err := a.db.FindingGone(ctx, sum, a.cfg.Now()); err != nil {
 				return err
 			}
 		}
 	}
+	slices.SortFunc(is, func(x, y tuf.Digest) int { return bytes.Compare(x[:], y[:]) })
 	if len(before)+len(is) > 0 {
 		if err := a.set(ctx, name, is); err != nil {
 			return err
@@ -71,6 +92,15 @@ func (a *Auditor) Watched(ctx context.Context, what string, now []Finding) error
 // watchedName is what the names of values in the state begin with that list the findings of
 // what is watched.
 const watchedName = "watched "
+
+// WatchedNames returns the names of what was watched and has findings, or had some.
+func (a *Auditor) WatchedNames(ctx context.Context) ([]string, error) {
+	names, err := a.db.Names(ctx, watchedName)
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], watchedName)
+	}
+	return names, err
+}
 
 // WithContent returns a finding with one more file of evidence, which Keep and Watched write
 // to the state.
@@ -106,7 +136,8 @@ const maxOffered = 256
 // history. One within the tree that was read is compared at once, and one ahead of it when
 // the tree has grown to its size, in this process or a later one. What contradicts the log's
 // history is the finding fork, with evidence: once, since a log that signed two histories
-// can sign any number. Only what a log key of the policy has signed
+// can sign any number, and again when somebody has acknowledged it: a fork that was settled
+// says nothing of the next one. Only what a log key of the policy has signed
 // counts: the error wraps ErrNotOffered for all else. That too few witnesses cosigned it
 // does not matter, since the log's signature alone binds the log.
 func (a *Auditor) Offer(ctx context.Context, signed []byte) error {
@@ -123,11 +154,11 @@ func (a *Auditor) Offer(ctx context.Context, signed []byte) error {
 	stripped, _ := a.strip(c.Note)
 	seen := claim{c.Tree, stripped.Marshal()}
 	own, has := a.own()
-	forks, err := a.db.CountFindings(ctx, string(Fork), tuf.Digest{})
+	proved, err := a.forkProved(ctx)
 	switch {
 	case err != nil:
 		return err
-	case forks > 0, has && own.tree == c.Tree:
+	case proved, has && own.tree == c.Tree:
 		return nil // that it signs two histories is proved, or this is none
 	case a.contradicts(ctx, seen):
 		err = a.keepOffered(ctx, c.Note)
@@ -148,6 +179,18 @@ func (a *Auditor) Offer(ctx context.Context, signed []byte) error {
 		err = a.keepOffered(ctx, c.Note)
 	}
 	return firstError(a.commit(ctx), err)
+}
+
+// forkProved reports whether a fork is there that nobody has acknowledged, or as many as are
+// kept.
+func (a *Auditor) forkProved(ctx context.Context) (bool, error) {
+	n, open := 0, false
+	err := a.db.OfKind(ctx, string(Fork), func(f state.Finding) error {
+		n++
+		open = open || f.Acked == 0
+		return nil
+	})
+	return open || n >= a.maxPerKind, err
 }
 
 // openOffered opens a checkpoint by the log keys of the policy. A signature of a witness that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
@@ -92,6 +93,36 @@ func TestOneForkIsOne(t *testing.T) {
 	}
 }
 
+// A fork that somebody has settled hides no other one.
+func TestForkAfterOneThatWasSettled(t *testing.T) {
+	h := newHistory(t)
+	shown, other := grown(h, "shown", "again"), grown(h, "other")
+	a := newAuditor(t, shown.Log)
+	step(t, a)
+	must(t, a.Offer(t.Context(), other.Checkpoint(other.Size(), 2)))
+	first := step(t, a).Findings
+	if kinds(first) != "fork@-1" {
+		t.Fatalf("found %q", kinds(first))
+	}
+	list, err := audit.KeptFindings(t.Context(), a.State(), false)
+	must(t, err)
+	for _, f := range list {
+		if f.Kind == audit.Fork {
+			_, err := a.State().Acknowledge(t.Context(), f.ID, "a backup was restored", time.Now())
+			must(t, err)
+		}
+	}
+	must(t, a.Offer(t.Context(), other.Checkpoint(other.Size(), 2)))
+	if got := kinds(step(t, a).Findings); got != "" {
+		t.Errorf("what was settled is found again: %s", got)
+	}
+	third := grown(grown(h, "shown"), "third")
+	must(t, a.Offer(t.Context(), third.Checkpoint(third.Size(), 2)))
+	if got := kinds(step(t, a).Findings); got != "fork@-1" {
+		t.Errorf("another fork: %q", got)
+	}
+}
+
 // It is the same one for the next process, whichever of the two trees that sees first.
 func TestOneForkIsOneForTheNextProcess(t *testing.T) {
 	h := newHistory(t)
@@ -174,6 +205,16 @@ func TestKeepAndWatched(t *testing.T) {
 	r := report(t, a)
 	if kinds(r.Findings) != "second-payload@8 live-other@-1 live-missing@-1" || r.Findings[1].Lived.ID == "" {
 		t.Errorf("findings %s", kinds(r.Findings))
+	}
+	names, err := a.WatchedNames(t.Context())
+	if must(t, err); len(names) != 1 || names[0] != "u" {
+		t.Errorf("watched: %q", names)
+	}
+	must(t, a.WatchedPart(t.Context(), "u", nil, func(f *audit.Finding) bool {
+		return f.Kind == audit.LiveMissing && f.Sentence == "u: timeout after 3 s"
+	}))
+	if got := kinds(report(t, a).Findings); got != "second-payload@8 live-other@-1 live-missing@-1" {
+		t.Errorf("what could not be looked at: %s", got)
 	}
 	must(t, a.Watched(t.Context(), "u", nil))
 	if got := kinds(report(t, a).Findings); got != "second-payload@8 live-other@-1" {

@@ -164,3 +164,16 @@ func (r *Reader) Get(ctx context.Context, name string) (string, error) {
 	r.meta[name] = string(b)
 	return string(b), nil
 }
+
+// Names returns the names of what Set has kept that begin with a prefix, in order.
+func (r *Reader) Names(ctx context.Context, prefix string) (list []string, err error) {
+	err = r.each(ctx, "SELECT name FROM meta WHERE substr(name, 1, ?) = ? ORDER BY name", []any{len([]rune(prefix)), prefix}, func(scan func(...any) error) error {
+		var name string
+		if err := scan(&name); err != nil {
+			return err
+		}
+		list = append(list, name)
+		return nil
+	})
+	return list, err
+}
