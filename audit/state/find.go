@@ -51,10 +51,10 @@ func (r *Reader) Files(ctx context.Context, q Query, fn func(File) error) error 
 		args = append(args, values...)
 	}
 	if !q.SHA256.IsZero() {
-		add("substr(t.sha256, 1, 8) = ? AND t.sha256 IS NOT NULL AND t.sha256 = ?", q.SHA256[:8], q.SHA256[:])
+		add("t.sha256 = ?", q.SHA256[:])
 	}
-	if len(q.SHA512) >= 8 {
-		add("substr(t.sha512, 1, 8) = ? AND t.sha512 IS NOT NULL AND t.sha512 = ?", q.SHA512[:8], q.SHA512)
+	if q.SHA512 != nil {
+		add("t.sha512 = ?", q.SHA512)
 	}
 	if q.Path != "" {
 		add("t.path = ?", q.Path)

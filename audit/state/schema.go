@@ -7,10 +7,12 @@ import (
 )
 
 // version is the version of the schema: PRAGMA user_version.
-const version = 4 // 1 was a text file of another name, 2 had no checksums of its pages, 3 is upgraded
+const version = 5 // 1 was a text file of another name, 2 had no checksums of its pages, 3 and 4 are upgraded
 
 // The schema. Numbers stand for words (see codes.go), digests are blobs of 32 bytes, and
-// indexes have their first 8, because every byte of an index is paid for with each leaf.
+// indexes have their first 8, because every byte of an index is paid for with each leaf. The
+// hashes of target files are whole there: they are words of whoever lists them, who could
+// choose many that begin as another's.
 const schema = `
 CREATE TABLE meta (
 	name  TEXT PRIMARY KEY,
@@ -114,8 +116,8 @@ CREATE TABLE targets (
 	sha512   BLOB,
 	PRIMARY KEY (role, number)
 ) WITHOUT ROWID;
-CREATE INDEX targets_by_sha256 ON targets (substr(sha256, 1, 8)) WHERE sha256 IS NOT NULL;
-CREATE INDEX targets_by_sha512 ON targets (substr(sha512, 1, 8)) WHERE sha512 IS NOT NULL;
+CREATE INDEX targets_by_sha256 ON targets (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX targets_by_sha512 ON targets (sha512) WHERE sha512 IS NOT NULL;
 CREATE INDEX targets_by_path ON targets (path);
 
 CREATE TABLE keys (
@@ -223,7 +225,19 @@ func whole() []string {
 	return append(all, triggers...)
 }
 
-// fromVersion3 makes a state of version 3 one of version 4. It reads and writes all leaves.
+// fromVersion4 makes a state of version 4 one of the newest: hashes of target files are whole in
+// their indexes.
+func fromVersion4() string {
+	statements := []string{"DROP INDEX targets_by_sha256", "DROP INDEX targets_by_sha512"}
+	for _, statement := range whole() {
+		if statement = spelled(statement); strings.HasPrefix(statement, "CREATE INDEX targets_by_sha") {
+			statements = append(statements, statement)
+		}
+	}
+	return strings.Join(statements, ";\n")
+}
+
+// fromVersion3 makes a state of version 3 one of the newest. It reads and writes all leaves.
 func fromVersion3() string {
 	statements := []string{
 		"ALTER TABLE notes ADD COLUMN seen INTEGER NOT NULL DEFAULT 0",
@@ -248,7 +262,7 @@ func fromVersion3() string {
 		"INSERT INTO finding_totals SELECT kind, class, status, count(*) FROM findings GROUP BY kind, status",
 		`INSERT INTO activity SELECT p.repository, max(leaf), count(*), `+openFindings+`
 			FROM leaves JOIN roles USING (role) JOIN repositories p USING (repository) GROUP BY p.repository`)
-	return strings.Join(append(statements, triggers...), ";\n")
+	return strings.Join(append(append(statements, triggers...), fromVersion4()), ";\n")
 }
 
 // openFindings is how many findings about a repository p are open.

@@ -76,9 +76,9 @@ func (r *Reader) SearchFiles(ctx context.Context, q Search, p Page) ([]File, str
 	byPath := false
 	switch {
 	case !q.SHA256.IsZero():
-		in.add("substr(t.sha256, 1, 8) = ? AND t.sha256 IS NOT NULL", q.SHA256[:8])
-	case len(q.SHA512) >= 8:
-		in.add("substr(t.sha512, 1, 8) = ? AND t.sha512 IS NOT NULL", q.SHA512[:8])
+		in.add("t.sha256 = ?", q.SHA256[:])
+	case q.SHA512 != nil:
+		in.add("t.sha512 = ?", q.SHA512)
 	case q.Path != "":
 		in.add("t.path = ?", q.Path)
 	case !q.Repository.IsZero():

@@ -180,7 +180,10 @@ func (db *DB) create(path string) error {
 	if err := sqlitefile.CompleteChecked(path, version, all, pragmas...); err != nil {
 		return err
 	}
-	return sqlitefile.UpgradeChecked(path, 3, 4, fromVersion3(), pragmas...)
+	if err := sqlitefile.UpgradeChecked(path, 3, version, fromVersion3(), pragmas...); err != nil {
+		return err
+	}
+	return sqlitefile.UpgradeChecked(path, 4, version, fromVersion4(), pragmas...)
 }
 
 // forget drops what is remembered of the database.

@@ -13,8 +13,15 @@ import (
 	"github.com/tuflog/tuflog/internal/sqlitefile"
 )
 
-// toVersion3 takes away what version 4 added.
-const toVersion3 = `
+// toVersion4 takes away what version 5 changed.
+const toVersion4 = `
+DROP INDEX targets_by_sha256; DROP INDEX targets_by_sha512;
+CREATE INDEX targets_by_sha256 ON targets (substr(sha256, 1, 8)) WHERE sha256 IS NOT NULL;
+CREATE INDEX targets_by_sha512 ON targets (substr(sha512, 1, 8)) WHERE sha512 IS NOT NULL;
+PRAGMA user_version = 4;`
+
+// toVersion3 takes away what version 4 added, too.
+const toVersion3 = toVersion4 + `
 DROP TRIGGER finding_comes; DROP TRIGGER finding_changes; DROP TRIGGER finding_counts_change;
 DROP TABLE activity; DROP TABLE finding_counts; DROP TABLE finding_totals;
 DROP INDEX notes_by_time; ALTER TABLE notes DROP COLUMN seen;
@@ -56,7 +63,7 @@ func column(t *testing.T, db *sql.DB, query string) (list []string) {
 	return list
 }
 
-// A state of version 3 is the same after it was upgraded, but for what it did not know.
+// A state of version 3 or 4 is the same after it was upgraded, but for what it did not know.
 func TestUpgrade(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
@@ -67,18 +74,21 @@ func TestUpgrade(t *testing.T) {
 	must(t, db.Close())
 	want := dump(t, dir)
 
-	file, err := sqlitefile.OpenChecked(filepath.Join(dir, state.FileName), state.Version)
-	must(t, err)
-	_, err = file.Exec(toVersion3)
-	must(t, errors.Join(err, file.Close()))
-	if v, err := state.OpenView(ctx, dir); !errors.Is(err, state.ErrVersion) {
-		t.Errorf("a view of version 3: %v, %v", v, err)
-	}
-	db = open(t, dir)
-	if _, err := db.Check(ctx, nil); err != nil {
-		t.Error(err)
-	}
-	if got := dump(t, dir); got != want {
-		t.Errorf("it is\n%s\nwant\n%s", got, want)
+	for old, to := range map[int]string{3: toVersion3, 4: toVersion4} {
+		file, err := sqlitefile.OpenChecked(filepath.Join(dir, state.FileName), state.Version)
+		must(t, err)
+		_, err = file.Exec(to)
+		must(t, errors.Join(err, file.Close()))
+		if v, err := state.OpenView(ctx, dir); !errors.Is(err, state.ErrVersion) {
+			t.Errorf("a view of version %d: %v, %v", old, v, err)
+		}
+		db := open(t, dir)
+		if _, err := db.Check(ctx, nil); err != nil {
+			t.Error(err)
+		}
+		if got := dump(t, dir); got != want {
+			t.Errorf("of version %d it is\n%s\nwant\n%s", old, got, want)
+		}
+		must(t, db.Close())
 	}
 }
