@@ -61,7 +61,12 @@ func (s *Server) handle(make func(*http.Request) (*view, error)) http.HandlerFun
 			return
 		}
 		var b bytes.Buffer
-		if err := s.templates.page(&b, s.frame(v.title, v.section, v.log, r), v.template, v.data); err != nil {
+		f := s.frame(v.title, v.section, v.log, r)
+		if of, ok := v.data.(interface{ standingOf() standing }); ok {
+			says := of.standingOf()
+			f.Standing = &says
+		}
+		if err := s.templates.page(&b, f, v.template, v.data); err != nil {
 			s.failWith(w, r, err)
 			return
 		}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -53,14 +54,10 @@ func newBook(l Log, now func() time.Time) *book {
 		Log: l, now: now, files: newFiles(l.Source), heavy: semaphore.NewWeighted(maxHeavy),
 		told: newCache[toldKey, *told](maxTold), meant: newCache[meantKey, *meaning](maxMeant),
 		charts: newCache[int64, *chart](1), sightings: newCache[int64, int64](maxSightings),
-		origin: l.Policy.Logs[0].Key.Name(), text: l.PolicyText, view: state.NewView(l.StateDir),
+		origin: l.Policy.Logs[0].Key.Name(), text: l.Policy.Marshal(), view: state.NewView(l.StateDir),
 	}
-	if b.text == nil {
-		b.text = l.Policy.Marshal()
-	}
-	if b.URL == "" {
-		b.URL = l.Policy.Logs[0].URL
-	}
+	b.Watched = publicWatched(b.Watched)
+	b.URL = publicURL(cmp.Or(b.URL, l.Policy.Logs[0].URL))
 	return b
 }
 
@@ -121,7 +118,7 @@ func (b *book) status(ctx context.Context) *Status {
 		if err != nil {
 			last = &Status{Trouble: "what the process that follows the log saw last cannot be read"}
 		}
-		b.last = last
+		b.last = b.publicStatus(last)
 	}
 	return b.last
 }

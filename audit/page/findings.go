@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ func (b *book) lineOf(ctx context.Context, db *reader, kept state.Finding) (foun
 		return foundLine{}, err
 	}
 	f, err := audit.FindingOf(kept, replay)
-	line := foundLine{Finding: f, Log: b.Name, State: stateOf(kept)}
+	line := foundLine{Finding: b.publicFinding(f), Log: b.Name, State: stateOf(kept)}
 	if !f.Repository.IsZero() {
 		line.VendorIs = b.name(ctx, f.Repository)
 	}
@@ -65,6 +66,7 @@ const pageSize = 50
 
 // findingsPage is a list of a log's findings.
 type findingsPage struct {
+	standing
 	Log        string      `json:"log"`
 	Class      string      `json:"class,omitempty"`
 	Kind       string      `json:"kind,omitempty"`
@@ -116,6 +118,9 @@ func (s *Server) findings(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	p.turning = turn(r, next)
+	if p.standing, err = b.standing(r.Context()); err != nil {
+		return nil, err
+	}
 	return &view{template: "findings", title: "Findings of " + b.Name, section: "logs", log: b.Name, data: p}, nil
 }
 
@@ -199,6 +204,7 @@ func (b *book) listFindings(ctx context.Context, db *reader, q state.FindingQuer
 // findingPage is one finding.
 type findingPage struct {
 	foundLine
+	standing
 	Meaning  string   `json:"class_says"`
 	Commands []string `json:"commands"`        // that check it
 	Checks   string   `json:"what_they_check"` // in a sentence
@@ -234,26 +240,33 @@ func (s *Server) finding(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.findingView(line), nil
+	return b.findingView(r.Context(), line)
 }
 
 // findingAnywhere is the finding of the log that has it: for a link that does not name one.
 func (s *Server) findingAnywhere(r *http.Request) (*view, error) {
+	var trouble error
 	for _, b := range s.books {
 		line, err := b.readFinding(r.Context(), r.PathValue("id"))
-		if errors.As(err, new(errNotFound)) {
-			continue
+		if err == nil {
+			return b.findingView(r.Context(), line)
 		}
-		if err != nil {
-			return nil, err
+		if !errors.As(err, new(errNotFound)) && trouble == nil {
+			trouble = fmt.Errorf("log %s: %w", b.Name, err) // another may have it
 		}
-		return b.findingView(line), nil
+	}
+	if trouble != nil {
+		return nil, trouble
 	}
 	return nil, notFound("No log here has a finding of that name. Findings stay here when they are gone: it may be of another auditor.")
 }
 
-func (b *book) findingView(line foundLine) *view {
-	p := &findingPage{foundLine: line, Meaning: classWord(line.Class), DocsAt: "docs/findings.md#" + string(line.Kind)}
+func (b *book) findingView(ctx context.Context, line foundLine) (*view, error) {
+	says, err := b.standing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &findingPage{standing: says, foundLine: line, Meaning: classWord(line.Class), DocsAt: "docs/findings.md#" + string(line.Kind)}
 	p.Commands, p.Checks = b.checks(line.Finding)
 	if line.Index >= 0 {
 		p.Release = pathOf("logs", b.Name, "releases", line.Index)
@@ -261,7 +274,7 @@ func (b *book) findingView(line foundLine) *view {
 	if !line.Repository.IsZero() {
 		p.Vendor = pathOf("logs", b.Name, "repositories", line.Repository)
 	}
-	return &view{template: "finding", title: string(line.Kind), section: "logs", log: b.Name, data: p}
+	return &view{template: "finding", title: string(line.Kind), section: "logs", log: b.Name, data: p}, nil
 }
 
 // checks returns the commands with which a reader checks a finding.

@@ -22,8 +22,10 @@ type frame struct {
 	Logs    []string
 	Feeds   []Feed
 	Query   string // of the search
-	JSON    string // the URL of the same as JSON
-	Body    template.HTML
+	JSON    string // the URL of the same as JSON; empty: it is a problem's
+	// Standing is how the log is whose page it is; nil: the page says it by itself.
+	Standing *standing
+	Body     template.HTML
 }
 
 func (s *Server) frame(title, section, log string, r *http.Request) frame {
@@ -39,7 +41,8 @@ func (s *Server) frame(title, section, log string, r *http.Request) frame {
 		}
 		q := r.URL.Query()
 		q.Set("format", "json")
-		f.JSON = r.URL.EscapedPath() + "?" + q.Encode()
+		// A path of two slashes would be the name of a host.
+		f.JSON = "/" + strings.TrimLeft(r.URL.EscapedPath(), "/\\") + "?" + q.Encode()
 	}
 	return f
 }

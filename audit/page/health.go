@@ -73,8 +73,11 @@ func (s *Server) home(r *http.Request) (*view, error) {
 	p := homePage{NotProved: notProved, Contact: s.cfg.Contact}
 	for _, b := range s.books {
 		h, err := b.health(r.Context())
+		if err != nil && r.Context().Err() != nil {
+			return nil, err
+		}
 		if err != nil {
-			return nil, fmt.Errorf("log %s: %w", b.Name, err)
+			h = s.unreadable(b, b.newHealth(r.Context()), err)
 		}
 		p.Logs = append(p.Logs, h)
 	}
@@ -153,6 +156,7 @@ func (b *book) readHealth(ctx context.Context, db *reader, h *health) error {
 		return err
 	}
 	h.conclude(again, verdicts)
+	b.conclude(h)
 	return nil
 }
 
@@ -261,6 +265,30 @@ func (h *health) conclude(again int64, verdicts map[state.Verdict]int64) {
 	}
 	if h.Ended {
 		h.Sentence += " The log has ended: nothing may follow."
+	}
+}
+
+// conclude says what a page adds of its own: that nobody has looked for a long time, and that
+// the auditor's own cosignature stands still.
+func (b *book) conclude(h *health) {
+	worse := func(word string) {
+		if h.Vouches = false; h.Tone != "bad" {
+			h.Word, h.Tone = word, "wait"
+		}
+	}
+	if why := b.stale(h); why != "" {
+		h.WhyNot = append(h.WhyNot, why)
+		worse("not looked at lately")
+		h.Sentence += " That may be over: " + why + "."
+	} else if age := b.now().Unix() - h.Time; h.Time > 0 && age > int64(oldNote/time.Second) {
+		if h.Sentence += " Its newest checkpoint is of " + audit.When(h.Time) + ": nothing newer was shown to this auditor."; h.Tone == "good" {
+			h.Tone = "note"
+		}
+	}
+	if s := h.Status; s != nil && s.Audited != nil && s.Audited.Stopped != "" {
+		h.WhyNot = append(h.WhyNot, "its audited cosignature has stopped: "+s.Audited.Stopped)
+		worse("not cosigned any more")
+		h.Sentence += " This auditor has stopped cosigning it until a person has looked."
 	}
 }
 

@@ -53,12 +53,14 @@ type Log struct {
 	Name string
 	// StateDir is the directory of its audit state.
 	StateDir string
-	// Policy is what its checkpoints were verified with.
+	// Policy is what its checkpoints were verified with. It is shown as Policy.Marshal prints it:
+	// URLs and comments are its owner's.
 	Policy *proofs.Policy
-	// PolicyText is the policy as it was written; nil means Policy.Marshal.
-	PolicyText []byte
-	// URL is where readers reach the log; empty: what the policy says.
+	// URL is where readers reach the log; empty: what the policy says. It is shown without a
+	// password and a query.
 	URL string
+	// Every is about how often the process that follows the log looks at it; 0: often.
+	Every time.Duration
 	// Source is the log, or a copy of it, of which files and tiles are read; nil: pages are
 	// made of the state alone, and say so.
 	Source audit.Source
@@ -121,7 +123,8 @@ type AuditedStatus struct {
 	Name    string `json:"name"` // of the auditor's key
 	Size    int64  `json:"size"` // of the newest tree that it has cosigned
 	Time    int64  `json:"time"`
-	Stopped string `json:"stopped,omitempty"` // why it does not go on
+	Stopped string `json:"stopped,omitempty"` // why nothing is cosigned until a person resumes it
+	Waits   string `json:"waits,omitempty"`   // else why the newest checkpoint is not cosigned
 }
 
 // Server answers with the pages. It is an http.Handler.

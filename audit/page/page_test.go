@@ -141,9 +141,11 @@ func pages(t testing.TB) (*world, *page.Server) {
 }
 
 func (w *world) config() page.Config {
+	now := time.Now() // pages that say how long ago something was are the same
 	return page.Config{
+		Now: func() time.Time { return now },
 		Logs: []page.Log{{
-			Name: "example", StateDir: w.dir, Policy: w.log.Policy(), PolicyText: []byte(w.log.PolicyText("https://log.example.com/")), Source: w.log.Source(),
+			Name: "example", StateDir: w.dir, Policy: w.log.Policy(), Source: w.log.Source(),
 			URL:     "https://log.example.com/",
 			Watched: []page.Watched{{ID: w.repo, Name: "acme", Live: []page.Live{{URL: "https://updates.acme.example/metadata/"}}}},
 		}},

@@ -18,6 +18,7 @@ import (
 
 // releasePage is one entry of a log.
 type releasePage struct {
+	standing
 	Log   string `json:"log"`
 	Index int64  `json:"index"`
 	*leaf.Fields
@@ -26,6 +27,7 @@ type releasePage struct {
 	Seen     int64         `json:"seen_by,omitempty"` // when a quorum of witnesses had seen it
 	Name     string        `json:"name,omitempty"`    // of the repository, here
 	InForce  *bool         `json:"in_force"`          // nil: it is not known
+	Force    string        `json:"force,omitempty"`   // in force, expired, replaced, withdrawn or not known; empty: it cannot be
 	Newer    *int64        `json:"newer,omitempty"`   // the next release of its role
 	Older    *int64        `json:"older,omitempty"`
 	Rivals   []int64       `json:"rivals,omitempty"` // entries of its role and version with another payload
@@ -93,6 +95,9 @@ func (s *Server) release(r *http.Request) (*view, error) {
 	if err := b.read(r.Context(), func(db *reader) error { return b.around(r.Context(), db, l, p) }); err != nil {
 		return nil, err
 	}
+	if p.standing, err = b.standing(r.Context()); err != nil {
+		return nil, err
+	}
 	p.Sentence, p.Tone = p.say(l)
 	return &view{template: "release", title: title, section: "logs", log: b.Name, data: p}, nil
 }
@@ -150,16 +155,13 @@ func (b *book) around(ctx context.Context, db *reader, l state.Leaf, p *releaseP
 				return err
 			}
 		}
-		known, ok, err := db.Repository(ctx, l.Repository)
-		if err != nil {
-			return err
-		}
-		if report, current := reportOf(known); ok && current && !known.Again {
-			for _, role := range report.Roles {
-				if role.Role == l.Role {
-					inForce := role.Index == l.Index
-					p.InForce = &inForce
-				}
+		if l.Kind == leaf.Release && l.Verdict == state.Right {
+			if p.Force, err = b.force(db).of(ctx, l.Repository, l.Role, l.Index, l.Index); err != nil {
+				return err
+			}
+			if p.Force != notKnown {
+				is := p.Force == inForce
+				p.InForce = &is
 			}
 		}
 	}
@@ -203,13 +205,18 @@ func (p *releasePage) say(l state.Leaf) (sentence, tone string) {
 		return "It was released by enough of its keys, and they signed another payload under the same version.", "bad"
 	}
 	sentence = "Enough keys of its role signed it, and the log admitted it by its rules."
-	if p.InForce != nil && *p.InForce {
-		return sentence + " It is in force.", "good"
+	sentence += " " + forceSays(p.Force)
+	switch {
+	case p.accused():
+		return sentence + " But there are findings against the log itself: others may have been shown another release.", "bad"
+	case p.Force == inForce && p.LogTone == "wait":
+		return sentence, "note"
+	case p.Force == inForce:
+		return sentence, "good"
+	case p.Force == expired, p.Force == withdrawn:
+		return sentence, "wait"
 	}
-	if p.InForce != nil {
-		return sentence + " It is not in force any more.", "good"
-	}
-	return sentence, "good"
+	return sentence, "note"
 }
 
 // metadataFile answers with the file that a leaf names.

@@ -17,6 +17,7 @@ import (
 
 // repositoriesPage is a list of a log's repositories.
 type repositoriesPage struct {
+	standing
 	Log          string           `json:"log"`
 	Query        string           `json:"query,omitempty"`
 	Order        string           `json:"order"` // newest, id or findings
@@ -64,6 +65,9 @@ func (s *Server) repositories(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	p.turning = turn(r, next)
+	if p.standing, err = b.standing(r.Context()); err != nil {
+		return nil, err
+	}
 	return &view{template: "repositories", title: "Repositories of " + b.Name, section: "logs", log: b.Name, data: p}, nil
 }
 
@@ -105,6 +109,7 @@ func isHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == 
 
 // repositoryPage is one repository: what a stranger can say of its releases.
 type repositoryPage struct {
+	standing
 	Log       string                  `json:"log"`
 	ID        tuf.Digest              `json:"id"`
 	Genesis   int64                   `json:"genesis"`
@@ -169,6 +174,9 @@ func (s *Server) repository(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	p.turning = turn(r, next)
+	if p.standing, err = b.standing(r.Context()); err != nil {
+		return nil, err
+	}
 	p.Told = &told{Trouble: errLong.Error()}
 	if w != nil {
 		if p.Told, err = b.tell(r.Context(), w); err != nil {
@@ -335,7 +343,9 @@ func (p *repositoryPage) say() []string {
 			stood++
 		}
 	}
-	if n := len(p.Told.Rows); n > 1 {
+	if n := len(p.Told.Rows); p.Told.Trouble != "" {
+		says = append(says, "What its last releases changed cannot be told here now; the timeline names them.")
+	} else if n > 1 {
 		if stood == 0 {
 			says = append(says, "Of its last "+plural(n, "release")+" none stands out from those before.")
 		} else {
@@ -344,6 +354,9 @@ func (p *repositoryPage) say() []string {
 	}
 	if p.Again {
 		says = append(says, "It is being judged again now: a file that this takes was missing.")
+	}
+	if p.accused() {
+		says = append(says, "There are findings against the log itself: others may have been shown other releases.")
 	}
 	return says
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,14 +30,20 @@ type searchPage struct {
 	Read     []string    `json:"read_as"` // what the words can be: a path, a SHA-256, …
 	Logs     []searchLog `json:"logs"`
 	Found    bool        `json:"found"`
+	Whole    bool        `json:"whole"` // all of all logs was looked at: what is not found is not there
 	Sentence string      `json:"sentence"`
 	Means    string      `json:"means,omitempty"` // if nothing is found
 }
 
 // searchLog is what a search finds in a log.
 type searchLog struct {
-	Log          string           `json:"log"`
-	Judged       int64            `json:"judged"` // entries that were searched
+	Log string `json:"log"`
+	standing
+	Judged       int64            `json:"judged"`                  // entries that were searched
+	Trouble      string           `json:"trouble,omitempty"`       // why it could not be searched
+	NotSeen      []string         `json:"not_looked_at,omitempty"` // of what there is more than one page looks at
+	Next         string           `json:"next,omitempty"`          // where the search for files goes on
+	NextKeys     string           `json:"next_keys,omitempty"`
 	Files        []fileHit        `json:"files"`
 	Part         bool             `json:"part,omitempty"` // the query is a part of the files' paths, their beginning or another
 	MoreFiles    bool             `json:"more_files,omitempty"`
@@ -66,6 +73,7 @@ type fileHit struct {
 	Since      int64      `json:"since"` // index of the first of the successive releases that list it
 	Last       int64      `json:"last"`
 	Newest     bool       `json:"newest"` // the newest release of the role lists it
+	Force      string     `json:"force"`  // in force, expired, replaced, withdrawn or not known
 	Evidence   bool       `json:"evidence,omitempty"`
 }
 
@@ -90,27 +98,68 @@ type roleHit struct {
 }
 
 func (s *Server) search(r *http.Request) (*view, error) {
-	q := strings.TrimSpace(r.URL.Query().Get("q"))
-	p := &searchPage{Query: q, Read: []string{}, Logs: []searchLog{}}
+	in := r.URL.Query()
+	q := strings.TrimSpace(in.Get("q"))
+	p := &searchPage{Query: q, Read: []string{}, Logs: []searchLog{}, Whole: true}
 	if len(q) > maxQuery {
 		return nil, badRequest("Nothing of this length is logged: a path has at most %s bytes.", number(maxQuery))
+	}
+	// A search that goes on does so in one log, for one kind.
+	from := place{log: in.Get("log"), files: in.Get("files"), keys: in.Get("keys")}
+	if from.on() && !slices.ContainsFunc(s.books, func(b *book) bool { return b.Name == from.log }) {
+		return nil, badRequest("A search goes on in one of the logs here.")
 	}
 	if q != "" {
 		query := readQuery(q)
 		p.Read = query.read
 		for _, b := range s.books {
-			found := searchLog{Log: b.Name, Files: []fileHit{}, Named: []entryLine{}, Keys: []keyHit{}, Repositories: []repositoryLine{}, Roles: []roleHit{}}
-			err := b.read(r.Context(), func(db *reader) error { return b.find(r.Context(), db, query, &found) })
-			if err != nil && !errors.Is(err, errNothingYet) {
+			if from.on() && b.Name != from.log {
+				continue
+			}
+			found, err := s.searchLog(r.Context(), b, query, from)
+			if err != nil {
 				return nil, err
 			}
 			p.Found = p.Found || found.any()
-			p.Logs = append(p.Logs, found)
+			p.Whole = p.Whole && found.Trouble == "" && len(found.NotSeen) == 0
+			p.Logs = append(p.Logs, *found)
 		}
 		p.say()
 	}
 	return &view{template: "search", title: "Search", section: "search", data: p}, nil
 }
+
+// searchLog searches a log. One that cannot be read does not hide what others have.
+func (s *Server) searchLog(ctx context.Context, b *book, q query, from place) (*searchLog, error) {
+	found := &searchLog{Log: b.Name, Files: []fileHit{}, Named: []entryLine{}, Keys: []keyHit{}, Repositories: []repositoryLine{}, Roles: []roleHit{}}
+	err := b.read(ctx, func(db *reader) error { return b.find(ctx, db, q, from, found) })
+	if err == nil {
+		found.standing, err = b.standing(ctx)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errNothingYet):
+		found.Trouble = "nothing of this log has been judged yet"
+	case errors.As(err, new(errBadRequest)), ctx.Err() != nil:
+		return nil, err
+	default:
+		s.cfg.Logger.Error("a log cannot be searched", "log", b.Name, "error", err)
+		*found = searchLog{Log: b.Name, Files: []fileHit{}, Named: []entryLine{}, Keys: []keyHit{}, Repositories: []repositoryLine{}, Roles: []roleHit{},
+			Trouble: "what this auditor keeps of this log could not be read"}
+	}
+	if found.Next != "" {
+		found.Next = "?" + url.Values{"q": {q.text}, "log": {b.Name}, "files": {found.Next}}.Encode()
+	}
+	if found.NextKeys != "" {
+		found.NextKeys = "?" + url.Values{"q": {q.text}, "log": {b.Name}, "keys": {found.NextKeys}}.Encode()
+	}
+	return found, nil
+}
+
+// place is where a search goes on; the zero value: it begins.
+type place struct{ log, files, keys string }
+
+func (p place) on() bool { return p.files != "" || p.keys != "" }
 
 // query is what was sought, as all that it can be.
 type query struct {
@@ -155,10 +204,22 @@ func readQuery(text string) query {
 }
 
 // find searches a log.
-func (b *book) find(ctx context.Context, db *reader, q query, found *searchLog) error {
+func (b *book) find(ctx context.Context, db *reader, q query, from place, found *searchLog) error {
 	found.Judged = db.Size()
-	for _, find := range []func(context.Context, *reader, query, *searchLog) error{b.findFiles, b.findEntries, b.findKeys, b.findRepositories, b.findRoles} {
-		if err := find(ctx, db, q, found); err != nil {
+	switch {
+	case from.files != "":
+		return b.findFiles(ctx, db, q, from.files, found)
+	case from.keys != "":
+		return b.findKeys(ctx, db, q, from.keys, found)
+	}
+	for _, find := range []func() error{
+		func() error { return b.findFiles(ctx, db, q, "", found) },
+		func() error { return b.findEntries(ctx, db, q, found) },
+		func() error { return b.findKeys(ctx, db, q, "", found) },
+		func() error { return b.findRepositories(ctx, db, q, found) },
+		func() error { return b.findRoles(ctx, db, q, found) },
+	} {
+		if err := find(); err != nil {
 			return err
 		}
 	}
@@ -170,8 +231,9 @@ func (b *book) find(ctx context.Context, db *reader, q query, found *searchLog) 
 }
 
 // findFiles finds target files by their hash or path; if no path is the query, those whose path
-// begins with it, or in a small log has it in it.
-func (b *book) findFiles(ctx context.Context, db *reader, q query, found *searchLog) error {
+// begins with it, or in a small log has it in it. Those of repositories that have a name here
+// come first: others may list whatever they like, and as much.
+func (b *book) findFiles(ctx context.Context, db *reader, q query, after string, found *searchLog) error {
 	asks := []state.Search{{Query: state.Query{Path: q.text}}, {Prefix: q.text}}
 	if db.Size() < smallLog {
 		asks[1] = state.Search{Part: q.text}
@@ -184,26 +246,89 @@ func (b *book) findFiles(ctx context.Context, db *reader, q query, found *search
 	case len(q.text) < minPart:
 		asks = asks[:1]
 	}
-	for _, ask := range asks {
-		files, next, err := db.SearchFiles(ctx, ask, state.Page{Limit: maxHits})
+	at := 0
+	if after != "" {
+		which, rest, ok := strings.Cut(after, ".")
+		n, err := strconv.Atoi(which)
+		if err != nil || !ok || n < 0 || n >= len(asks) {
+			return badRequest("The search does not go on from there.")
+		}
+		at, after = n, rest
+	}
+	of := b.force(db)
+	for ; at < len(asks); at++ {
+		found.Part = asks[at].Path == "" && asks[at].SHA256.IsZero() && asks[at].SHA512 == nil
+		if after == "" {
+			if err := b.findNamedFiles(ctx, db, asks[at], of, found); err != nil {
+				return err
+			}
+		}
+		// Where rows are looked at that no index knows, a page may be empty, and more follow.
+		files, next, err := db.SearchFiles(ctx, asks[at], state.Page{After: after, Limit: maxHits})
+		if errors.Is(err, state.ErrPage) {
+			return badRequest("The search does not go on from there.")
+		}
+		if err == nil {
+			err = b.addFiles(ctx, files, of, found)
+		}
 		if err != nil {
 			return err
 		}
-		for _, f := range files {
-			hit := fileHit{Path: f.Path, Length: f.Length, Repository: f.Repository, Name: b.name(ctx, f.Repository), Role: f.Role,
-				Since: f.First, Last: f.Last, Newest: f.Open, Evidence: f.Evidence}
-			if !f.SHA256.IsZero() {
-				hit.SHA256 = f.SHA256.String()
+		if next != "" {
+			found.Next, found.MoreFiles = strconv.Itoa(at)+"."+next, true
+			if found.Part && len(files) < maxHits {
+				found.NotSeen = append(found.NotSeen, "paths of files")
 			}
-			if f.SHA512 != nil {
-				hit.SHA512 = fmt.Sprintf("%x", f.SHA512)
-			}
-			found.Files = append(found.Files, hit)
 		}
-		if found.MoreFiles = next != ""; len(files) > 0 {
-			found.Part = ask.Path == "" && ask.SHA256.IsZero() && ask.SHA512 == nil
+		if len(found.Files) > 0 || next != "" {
 			return nil
 		}
+		after = ""
+	}
+	return nil
+}
+
+// maxNamed is how many repositories that have a name here are looked at before others.
+const maxNamed = 32
+
+func (b *book) findNamedFiles(ctx context.Context, db *reader, ask state.Search, of *force, found *searchLog) error {
+	for i, w := range b.known(ctx) {
+		if i == maxNamed || len(found.Files) >= maxHits {
+			break
+		}
+		ask.Repository = w.ID
+		files, _, err := db.SearchFiles(ctx, ask, state.Page{Limit: maxHits})
+		if err == nil {
+			err = b.addFiles(ctx, files, of, found)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *book) addFiles(ctx context.Context, files []state.File, of *force, found *searchLog) (err error) {
+	for _, f := range files {
+		hit := fileHit{Path: f.Path, Length: f.Length, Repository: f.Repository, Name: b.name(ctx, f.Repository), Role: f.Role,
+			Since: f.First, Last: f.Last, Newest: f.Open, Evidence: f.Evidence}
+		if slices.ContainsFunc(found.Files, func(other fileHit) bool {
+			return other.Repository == hit.Repository && other.Role == hit.Role && other.Since == hit.Since && other.Path == hit.Path && other.Evidence == hit.Evidence
+		}) {
+			continue
+		}
+		if hit.Force = replaced; !f.Evidence {
+			if hit.Force, err = of.of(ctx, f.Repository, f.Role, f.First, f.Last); err != nil {
+				return err
+			}
+		}
+		if !f.SHA256.IsZero() {
+			hit.SHA256 = f.SHA256.String()
+		}
+		if f.SHA512 != nil {
+			hit.SHA512 = fmt.Sprintf("%x", f.SHA512)
+		}
+		found.Files = append(found.Files, hit)
 	}
 	return nil
 }
@@ -236,19 +361,22 @@ func (b *book) findEntries(ctx context.Context, db *reader, q query, found *sear
 	return nil
 }
 
-func (b *book) findKeys(ctx context.Context, db *reader, q query, found *searchLog) error {
+func (b *book) findKeys(ctx context.Context, db *reader, q query, after string, found *searchLog) error {
 	if len(q.text) > tuf.MaxKeyID {
 		return nil
 	}
 	if len(q.text) < minPrefix {
 		return nil
 	}
-	keys, next, err := db.SearchKeys(ctx, state.KeySearch{Prefix: q.text}, state.Page{Limit: maxHits})
+	keys, next, err := db.SearchKeys(ctx, state.KeySearch{Prefix: q.text}, state.Page{After: after, Limit: maxHits})
+	if errors.Is(err, state.ErrPage) {
+		return badRequest("The search does not go on from there.")
+	}
 	for _, k := range keys {
 		found.Keys = append(found.Keys, keyHit{ID: k.ID, Repository: k.Repository, Name: b.name(ctx, k.Repository), Role: k.Role,
 			Since: k.First, Last: k.Last, Newest: k.Open, Signs: k.Signs, More: k.More})
 	}
-	found.MoreKeys = next != ""
+	found.MoreKeys, found.NextKeys = next != "", next
 	return err
 }
 
@@ -274,7 +402,9 @@ func (b *book) findRoles(ctx context.Context, db *reader, q query, found *search
 		found.Roles = append(found.Roles, roleHit{r.Role, r.Repository, b.name(ctx, r.Repository)})
 	}
 	slices.SortStableFunc(found.Roles, func(x, y roleHit) int { return cmp.Compare(len(y.Name), len(x.Name)) })
-	found.MoreRoles = !whole && len(list) > 0
+	if found.MoreRoles = !whole && len(list) > 0; !whole && len(list) == 0 {
+		found.NotSeen = append(found.NotSeen, "names of roles")
+	}
 	return err
 }
 
@@ -312,23 +442,59 @@ func (p *searchPage) counted() string {
 // say words what was found.
 func (p *searchPage) say() {
 	judged := int64(0)
+	var accused, unread []string
 	for _, l := range p.Logs {
 		judged += l.Judged
+		if l.accused() {
+			accused = append(accused, l.Log)
+		}
+		if l.Trouble != "" {
+			unread = append(unread, l.Log+": "+l.Trouble)
+		}
 	}
 	what := printable.Line(tuf.Clip(p.Query))
-	if p.Found {
-		p.Sentence = p.counted()
-		for _, l := range p.Logs {
-			for _, f := range l.Files {
-				if f.Newest && !f.Evidence && !l.Part {
-					p.Sentence = "A release in force lists this file. Compare the repository's id with your vendor's: anybody may list any file."
-				}
+	switch {
+	case p.Found:
+		p.Sentence = cmp.Or(p.saysOfFile(), p.counted())
+	case !p.Whole:
+		p.Sentence = fmt.Sprintf("Of what was looked at nothing is %s, and not all was: that it is not logged is not said here.", what)
+		p.Means = "Go on with the search below, or ask auditor lookup, which looks at everything. The whole hash of a file, or its whole path, is always found at once."
+	default:
+		p.Sentence = fmt.Sprintf("Nothing of %s is in the %s that %s judged.", what, plural(judged, "entry"), map[bool]string{true: "was", false: "were"}[judged == 1])
+		p.Means = "No release in these logs lists a file with this path or hash, and no key, role or repository is named so. " +
+			"If a vendor who logs its releases gave you such a file, ask the vendor before you use it: a release that is not logged is what these logs exist to show. " +
+			"A file that is newer than the newest checkpoint is not found yet."
+	}
+	if len(accused) > 0 {
+		p.Sentence += fmt.Sprintf(" There are findings against %s: others may have been shown something else.", strings.Join(accused, ", "))
+	}
+	if len(unread) > 0 {
+		p.Sentence += fmt.Sprintf(" Not searched: %s.", strings.Join(unread, "; "))
+	}
+}
+
+// saysOfFile says how the releases stand that list a file whose hash or whole path was sought:
+// that which stands best. It is empty if there is none.
+func (p *searchPage) saysOfFile() string {
+	const compare = " Compare the repository's id with your vendor's: anybody may list any file."
+	best := map[string]bool{}
+	for _, l := range p.Logs {
+		for _, f := range l.Files {
+			if !f.Evidence && !l.Part {
+				best[f.Force] = true
+				best["newest"] = best["newest"] || f.Force == notKnown && f.Newest
 			}
 		}
-		return
 	}
-	p.Sentence = fmt.Sprintf("Nothing of %s is in the %s that %s judged.", what, plural(judged, "entry"), map[bool]string{true: "was", false: "were"}[judged == 1])
-	p.Means = "No release in these logs lists a file with this path or hash, and no key, role or repository is named so. " +
-		"If a vendor who logs its releases gave you such a file, ask the vendor before you use it: a release that is not logged is what these logs exist to show. " +
-		"A file that is newer than the newest checkpoint is not found yet."
+	switch {
+	case best[inForce]:
+		return "A release in force lists this file." + compare
+	case best[expired]:
+		return "The release that lists this file has expired, and nothing newer is logged: a device installs nothing from it today." + compare
+	case best["newest"]:
+		return "The newest release of its role lists this file; whether that is in force is not known here now." + compare
+	case len(best) > 0:
+		return "A release lists this file, and is not in force any more: a device does not install it by what is logged now." + compare
+	}
+	return ""
 }

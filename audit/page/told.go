@@ -220,8 +220,12 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 	lately, whole := w.lately()
 	t.Whole = whole
 	err := t.tellRows(ctx, &history.History{Records: lately, Blobs: files})
-	if err == nil {
-		err = t.tellForce(ctx, &history.History{Records: w.records, Blobs: files})
+	if err != nil {
+		// The walk is from the oldest on: those that it came to are not the last ones.
+		t.Rows, t.Whole = []history.Row{}, false
+	}
+	if forceErr := t.tellForce(ctx, &history.History{Records: w.records, Blobs: files}); err == nil {
+		err = forceErr
 	}
 	if err != nil {
 		t.Trouble = b.trouble(err)

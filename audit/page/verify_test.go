@@ -14,8 +14,7 @@ import (
 // verifying returns pages with, or without, a program for verification.
 func verifying(t *testing.T, with *verifier) *Server {
 	t.Helper()
-	log := audittest.New(t)
-	s, err := New(Config{Logs: []Log{{Name: "a", Policy: log.Policy()}, {Name: "b", Policy: log.Policy(), PolicyText: []byte("# policy of b\n")}}})
+	s, err := New(Config{Logs: []Log{{Name: "a", Policy: audittest.New(t).Policy()}, {Name: "b", Policy: audittest.NewOf(t, "b.example/log").Policy()}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +48,7 @@ func TestVerifyPage(t *testing.T) {
 	if r.StatusCode != 200 || !strings.Contains(csp, "script-src 'self' 'wasm-unsafe-eval';") || strings.Contains(csp, "'unsafe-eval'") || strings.Contains(csp, "'unsafe-inline'") {
 		t.Errorf("%d, %s", r.StatusCode, csp)
 	}
-	for _, want := range []string{"# policy of b", "/verify/verify.wasm?v=v1", "<noscript>", `href="/verify?log=a"`, "updater verify"} {
+	for _, want := range []string{"log b.example/log", "/verify/verify.wasm?v=v1", "<noscript>", `href="/verify?log=a"`, "updater verify"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("/verify does not have %q", want)
 		}

@@ -248,6 +248,10 @@ func (v *Vendor) PassOff(role, as string) error {
 	return v.publishSnapshot()
 }
 
+// Signed returns what the next Release signs as a role of targets: change it to sign what no
+// honest vendor would.
+func (v *Vendor) Signed(role string) *metadata.TargetsType { return &v.targets[role].Signed }
+
 // TargetFiles returns the content of every target file ever put, under its path
 // and under its path with a hash before the file's name, as a repository with
 // consistent snapshots serves it.

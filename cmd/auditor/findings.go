@@ -65,8 +65,8 @@ func newFindings() *cobra.Command {
 there. The log is not read: what the list says is true of the last replay.
 
 A finding that you know of, and that does not need to be said again, is acknowledged
-with auditor findings ack: on this machine, with a reason. replay --new-only leaves out
-those, and those that an earlier replay has told.
+with auditor findings ack: with a reason, which auditor serve and a monitor's pages
+publish. replay --new-only leaves out those, and those that an earlier replay has told.
 
 Exit codes:
   0  the list was printed, and may be empty
@@ -105,9 +105,10 @@ func newFindingsAck() *cobra.Command {
 		Short: "Note that findings are known, and why they may stay",
 		Long: `Note that findings are known, and why they may stay: replay --new-only leaves them out.
 An id, or its beginning, is what auditor findings prints. Of several either all are noted
-or none. The note is kept in DIR, on this machine, and outlasts that a finding goes and
-comes back. The log, and other auditors, do not know of it. A replay or a monitor that has
-DIR goes on meanwhile, and knows of the note at once.
+or none. The note is kept in DIR and outlasts that a finding goes and comes back. The log,
+and other auditors, do not know of it, but the reason is public where auditor serve or a
+monitor shows DIR as web pages. A replay or a monitor that has DIR goes on meanwhile, and
+knows of the note at once.
 
 Exit codes:
   0  it was noted
@@ -135,7 +136,7 @@ Exit codes:
 	}
 	cmd.Flags().StringVar(&opts.state, "state", "", "`DIR` that replay --state keeps")
 	cobra.CheckErr(cmd.MarkFlagRequired("state"))
-	cmd.Flags().StringVar(&opts.reason, "reason", "", "`TEXT` that says why")
+	cmd.Flags().StringVar(&opts.reason, "reason", "", "`TEXT` that says why; everybody who reads the pages of this state sees it")
 	cmd.Flags().BoolVar(&opts.undo, "undo", false, "take it back")
 	return cmd
 }

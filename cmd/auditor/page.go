@@ -12,22 +12,14 @@ import (
 	"github.com/tuflog/tuflog/audit/page"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// maxPolicy is how many bytes a policy has at most.
-const maxPolicy = 1 << 20
-
 // pageLog returns a log to show, by its policy.
 func pageLog(path string) (page.Log, error) {
 	policy, err := cli.ReadPolicy(path)
-	if err != nil {
-		return page.Log{}, err
-	}
-	text, err := cli.ReadAtMost(path, maxPolicy)
-	return page.Log{Policy: policy, PolicyText: text}, err
+	return page.Log{Policy: policy}, err
 }
 
 // nameOfLog makes a name for URLs of the origin of a policy's first log.
@@ -63,7 +55,7 @@ func pagesOf(cfg *monitor.Config) (page.Config, error) {
 		if err != nil {
 			return p, err
 		}
-		l.Name, l.StateDir, l.URL, l.Source = of.Name, monitor.StateDir(cfg.Dir, of.Name), fetch.Redacted(url), served
+		l.Name, l.StateDir, l.URL, l.Source, l.Every = of.Name, monitor.StateDir(cfg.Dir, of.Name), url, served, of.Interval
 		if of.Mirror {
 			l.Source = &mirrorFirst{dir: monitor.MirrorDir(cfg.Dir, of.Name), log: served}
 		}
@@ -96,7 +88,7 @@ func pageStatus(s *monitor.Status) *page.Status {
 		p.Witnesses = append(p.Witnesses, page.WitnessStatus{Name: w.Name, Size: w.Size, Time: w.Time, Asked: w.Asked, Trouble: w.Trouble})
 	}
 	if a := s.Audited; a != nil {
-		p.Audited = &page.AuditedStatus{Name: a.Name, Size: a.Size, Time: a.Time, Stopped: a.Stopped}
+		p.Audited = &page.AuditedStatus{Name: a.Name, Size: a.Size, Time: a.Time, Stopped: a.Stopped, Waits: a.Waits}
 	}
 	for _, r := range s.Repositories {
 		if r.ID == (tuf.Digest{}) {
@@ -161,7 +153,7 @@ func (m *mirrorFirst) Entries(ctx context.Context, index int64, width int) ([]by
 // Blob implements audit.Source.
 func (m *mirrorFirst) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if f := m.folder(); f != nil {
-		if b, err := f.Blob(ctx, sum); err == nil {
+		if b, err := f.Blob(ctx, sum); err == nil && tuf.Sum(b) == sum {
 			return b, nil
 		}
 	}
