@@ -30,6 +30,10 @@ type Config struct {
 	// folder: that it ends before what was verified is not a rollback, since the log did not
 	// say it.
 	Copy bool
+	// Confirm means that an answer of the log that is wrong, and that the log has not signed,
+	// is a finding only when a step that began an Interval later sees it, too. Until then it
+	// is a wrong-answer. It is for auditors that look again and again.
+	Confirm bool
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time
@@ -116,6 +120,10 @@ type Auditor struct {
 	stateErr                         error           // what is wrong with the auditor's own disk, in this step
 	far                              map[string]bool // witnesses whose clock was far from the auditor's
 
+	doubted   map[doubtKey]*doubt // what was served wrong
+	stepBegan time.Time           // the running step, or the last
+	answered  bool                // in this step a checkpoint of the log was read
+
 	away    bool // in this step the log did not serve a tile for a proof
 	offline offline
 }
@@ -166,6 +174,7 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		packs:        newPackReader(cfg.Source),
 		there:        map[state.Scope]map[tuf.Digest]bool{},
 		told:         map[tuf.Digest]bool{},
+		doubted:      map[doubtKey]*doubt{},
 		maxPerKind:   maxPerKind,
 		partBundles:  partBundles,
 		maxUnproved:  maxUnproved,
@@ -203,6 +212,7 @@ type StepResult struct {
 // *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	a.passing, a.stateErr, a.away = nil, nil, false
+	a.stepBegan, a.answered = time.Now(), false
 	defer func() { a.fresh = nil }()
 	from := a.next
 	a.saveUnsaved()
@@ -221,6 +231,7 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 			a.passing = append(a.passing, newFinding(Unreachable, "%s", o.Error()))
 		}
 	}
+	a.passing = append(a.passing, a.wrongAnswers()...)
 	a.passing = append(a.passing, a.lostTiles()...)
 	blind, _ := a.unjudgedFindings()
 	a.passing = append(a.passing, blind...)
@@ -320,6 +331,7 @@ func (a *Auditor) step(ctx context.Context) error {
 		return nil
 	}
 	// All that the log signed, as far as is known, has been served as it was signed.
+	a.servedRight(doubtKey{kind: RootMismatch})
 	return a.served(ctx, RootMismatch, tuf.Digest{}, -1, math.MaxInt64)
 }
 

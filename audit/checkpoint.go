@@ -27,8 +27,12 @@ func (a *Auditor) follow(ctx context.Context) error {
 		return nil
 	}
 	var short *proofs.QuorumError
+	if err == nil || errors.As(err, &short) {
+		a.answered = true
+		a.servedRight(doubtKey{kind: BadSignature})
+	}
 	switch {
-	case errors.As(err, &short):
+	case short != nil:
 		a.passing = append(a.passing, newFinding(QuorumShort, "the checkpoint of size %d is signed by the log, but by too few witnesses: %v", c.Tree.N, err))
 	case errors.Is(err, proofs.ErrUnknownLog):
 		a.passing = append(a.passing, newFinding(UnknownLog, "the served file is not a checkpoint of a log in the policy: %v", err))
@@ -66,7 +70,9 @@ func (a *Auditor) follow(ctx context.Context) error {
 	case c.Tree.N < a.highest.tree.N:
 		a.recordRollback(ctx, seen)
 		return nil
-	case c.Tree.N > a.tree.Size() || a.verified == nil:
+	}
+	a.servedRight(doubtKey{kind: Rollback})
+	if c.Tree.N > a.tree.Size() || a.verified == nil {
 		return a.extend(ctx, c, signed)
 	}
 	if err := a.db.SetVerified(ctx, signed); err != nil {
@@ -144,7 +150,7 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	f.Evidence = []Evidence{evidenceFile("verified.note", a.highest.note), evidenceFile("served.note", now.note)}
 	if b, err := evidence.RolledBack(ctx, a.highest.note, now.note, a.cfg.Policy.Keys()...); err == nil {
 		// A witness, or its clock, went back with the log. Otherwise the smaller checkpoint may be old.
-		f.Evidence = []Evidence{evidenceFile("rollback.accusation", b)}
+		f.Evidence, f.proved = []Evidence{evidenceFile("rollback.accusation", b)}, true
 	} else if a.cfg.Copy {
 		a.passing = append(a.passing, newFinding(CopyBehind, "the copy of the log ends at size %d, and size %d was verified before: nothing newer can be read from it", now.tree.N, a.highest.tree.N))
 		return
@@ -256,6 +262,10 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 		right, err := a.checkTile(ctx, &want, answer{tile, err})
 		if err != nil {
 			return err
+		}
+		if !want.wrong || right {
+			key, _ := doubtful(want.mismatch())
+			a.servedRight(key)
 		}
 		if a.lost = a.lost[1:]; !right {
 			a.lost = append(a.lost, want)

@@ -93,6 +93,7 @@ const (
 	QuorumShort Kind = "quorum-short" // too few witnesses cosigned the checkpoint
 	BlobMissing Kind = "blob-missing" // the log does not serve a blob
 	TileMissing Kind = "tile-missing" // the log does not serve a tile
+	WrongAnswer Kind = "wrong-answer" // what was served wrong once, before anybody is accused of it
 	Unjudged    Kind = "unjudged"     // a leaf cannot be judged because a blob is missing
 	CopyBehind  Kind = "copy-behind"  // a copy of the log ends before what was verified
 	LiveMissing Kind = "live-missing" // a live repository does not serve its metadata, or not all of it
@@ -114,7 +115,7 @@ var classes = map[Kind]Class{
 	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	LiveUnsigned: Hygiene, LiveStale: Hygiene,
-	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
+	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, WrongAnswer: Outage, Unjudged: Outage,
 	CopyBehind: Outage, LiveMissing: Outage, ExpectationsMissing: Outage,
 }
 
@@ -137,6 +138,8 @@ type Finding struct {
 	// about is what tells the finding apart where the sentence says what was served,
 	// which whoever serves it can change each time; empty: the sentence.
 	about string
+
+	proved bool // by what was signed, where others of its kind are not
 }
 
 // Evidence is a file that proves a finding. If the auditor has a state
@@ -220,6 +223,9 @@ func (a *Auditor) settleOne(ctx context.Context, f Finding, scope state.Scope) e
 	known, found, err := a.db.Finding(ctx, sum)
 	if err != nil || found && known.Gone == 0 {
 		return err
+	}
+	if scope == state.Lasting && a.doubts(&f) {
+		return nil
 	}
 	kept, err := a.db.CountFindings(ctx, string(f.Kind), f.Repository)
 	if err != nil {

@@ -190,6 +190,7 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 	}
 	if l.index < a.db.Size() {
 		if verdict != NotJudged {
+			a.servedRight(doubtKey{kind: BlobMismatch, repository: l.leaf.Repository, index: l.index})
 			if err := a.served(ctx, BlobMismatch, l.leaf.Repository, l.index, l.index+1); err != nil {
 				return err
 			}

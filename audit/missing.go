@@ -202,7 +202,8 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 	slices.SortFunc(all, func(x, y missing) int { return cmp.Compare(x.index, y.index) })
 	// Where there are very many the next step goes on behind those asked for now.
 	from, _ := slices.BinarySearchFunc(all, a.askedTo, func(m missing, index int64) int { return cmp.Compare(m.index, index) })
-	asked := map[tuf.Digest]bool{} // whether they are there
+	asked := map[tuf.Digest]bool{}     // whether they are there
+	wrong := map[tuf.Digest]*badBlob{} // what is served in their place
 	for _, m := range append(all[from:len(all):len(all)], all[:from]...) {
 		there, known := asked[m.sum]
 		if !known {
@@ -214,12 +215,15 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 			if err != nil && !errors.As(err, &bad) {
 				return err
 			}
-			there = err == nil
+			there, wrong[m.sum] = err == nil, bad
 			asked[m.sum] = there
 			a.askedTo = m.index + 1
 		}
-		if there {
+		switch bad := wrong[m.sum]; {
+		case there:
 			a.judgeAgain(m.repo)
+		case bad.kind == BlobMismatch:
+			a.wrongAgain(m.repo, m.index, bad)
 		}
 	}
 	if len(asked) < maxAskedAgain {
@@ -341,6 +345,9 @@ func (a *Auditor) leavesOf(ctx context.Context, repos map[tuf.Digest]bool, from 
 	return items, nil
 }
 
+// servedBlob is the name of evidence: what is served in the place of a file.
+const servedBlob = "served-blob"
+
 // trouble handles a file that is not there to be judged.
 func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, error) {
 	var bad *badBlob
@@ -350,7 +357,7 @@ func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, err
 		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, bad.detail)
 		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		if bad.served != nil {
-			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
+			f.Evidence = append(f.Evidence, evidenceFile(servedBlob, bad.served))
 		}
 		if f.Class == Tampering {
 			f.about = bad.sum.String()

@@ -217,7 +217,7 @@ func (f *follower) openState(ctx context.Context) error {
 func (f *follower) auditConfig(src audit.Source) audit.Config {
 	return audit.Config{
 		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
-		Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
+		Confirm: true, Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
 	}
 }
 
@@ -480,14 +480,17 @@ func (f *follower) save(now bool) {
 	}
 }
 
-// once looks once at all that is followed.
+// maxConfirmed is how often once asks again for what was served wrong.
+const maxConfirmed = 3
+
+// once looks once at all that is followed, and again at what was served wrong.
 func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 	if err := f.openState(ctx); err != nil {
 		return nil, err
 	}
 	defer f.a.Close()
 	var stepErr error
-	looks := 0
+	looks, confirmed := 0, 0
 	for more := true; more; looks++ {
 		var step audit.StepResult
 		step, stepErr = f.a.Step(ctx)
@@ -502,6 +505,10 @@ func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 			return nil, err
 		}
 		more = stepErr == nil && (step.Waiting > 0 || f.liveRound(ctx))
+		if stepErr == nil && !more && f.a.InDoubt() && confirmed < maxConfirmed {
+			confirmed++
+			more = wait.For(ctx, f.log.Interval) == nil
+		}
 	}
 	if f.copier != nil {
 		f.copier.update(ctx)

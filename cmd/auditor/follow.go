@@ -27,6 +27,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			f.bar.to(done, total)
 		}
 	}
+	cfg.Confirm = true
 	var err error
 	if f.a, err = audit.New(ctx, cfg); err != nil {
 		return err
