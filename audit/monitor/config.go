@@ -285,6 +285,11 @@ func (l *Log) check(at string) error {
 			return fmt.Errorf("%s.name: %q is the name of another repository of this log, too: want another", at, name)
 		}
 		names[cmp.Or(r.Name, r.ID)] = true
+		for j := range i {
+			if other := l.Repositories[j].ID; strings.HasPrefix(r.ID, other) || strings.HasPrefix(other, r.ID) {
+				return fmt.Errorf("%s.id: %s may be the repository of repository[%d], too, with id %s: want one entry for each repository, or more of the ids", at, r.ID, j, other)
+			}
+		}
 	}
 	return nil
 }
@@ -301,10 +306,17 @@ func (r *RepositoryConfig) check(at string) error {
 	if len(r.URLs) > MaxURLs {
 		return fmt.Errorf("%s.urls: %d URLs, more than %d", at, len(r.URLs), MaxURLs)
 	}
+	var seen []string
 	for _, u := range r.URLs {
 		if err := checkURL(u); err != nil {
 			return fmt.Errorf("%s.urls: %w", at, err)
 		}
+		// What is said of them, and what is found, is told apart by this.
+		shown := fetch.Redacted(u)
+		if slices.Contains(seen, shown) {
+			return fmt.Errorf("%s.urls: %q stands twice, perhaps with different passwords: want each once", at, shown)
+		}
+		seen = append(seen, shown)
 	}
 	if err := checkDuration(r.Every, time.Second); err != nil {
 		return fmt.Errorf("%s.every: %w", at, err)

@@ -58,6 +58,9 @@ func TestWrongConfig(t *testing.T) {
 		{"cosigning without a name", small + "mirror = true\n[cosign]\nkeys = ['k']\n", "m.toml:6: cosign.name: want the auditor's name"},
 		{"unknown key of cosign", small + "mirror = true\n[cosign]\nnmae = 'k'\n", "m.toml:7: cosign.nmae: unknown key: remove it, or write one of keys, ledger, name, peers, ssh_agent, ssh_key"},
 		{"bound of no copy", small + "mirror_max_bytes = 5\n", "m.toml:5: log[0].mirror_max_bytes: want a number of bytes"},
+		{"one repository twice", small + "[[log.repository]]\nid = '0011aabb'\nurls = ['http://a/']\n[[log.repository]]\nid = '0011'\nname = 'b'\nurls = ['http://b/']\n", "m.toml:9: log[0].repository[1].id: 0011 may be the repository of repository[0], too"},
+		{"one URL with two passwords", small + "[[log.repository]]\nid = '0011'\nurls = ['http://me:secret@a/', 'http://me:other@a/']\n", "m.toml:7: log[0].repository[0].urls: "},
+		{"one URL twice", small + "[[log.repository]]\nid = '0011'\nurls = ['http://a/', 'http://a/']\n", "m.toml:7: log[0].repository[0].urls: "},
 		{"wrong key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\nexpectations_key = 'abc'\n", "m.toml:8: log[0].repository[0].expectations_key: "},
 	} {
 		_, err := monitor.Parse("m.toml", []byte(tt.text))

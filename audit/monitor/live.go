@@ -34,8 +34,8 @@ type live struct {
 	due chan struct{} // something is to be done: what is wanted, or a comparison
 
 	// Of the log's goroutine.
-	next     time.Time        // when it is to be compared
-	suspects map[string]int64 // what is served and not logged, and how many leaves were judged when that was seen
+	next     time.Time          // when it is to be compared
+	suspects map[string]suspect // what is served and not logged
 	rounds   int
 	now      bool // it is being compared
 
@@ -43,6 +43,12 @@ type live struct {
 	files   map[verify.Request]file // that were fetched for this comparison
 	wanted  []verify.Request        // to be fetched
 	fetched bool                    // all that were wanted have been
+}
+
+// suspect is what is served and not logged.
+type suspect struct {
+	role string
+	seen int64 // when it was seen first, POSIX nanoseconds
 }
 
 type file struct {
@@ -61,7 +67,7 @@ const (
 func (f *follower) confirmAfter() time.Duration { return min(2*f.log.Interval, 10*time.Second) }
 
 func newLive(f *follower, cfg RepositoryConfig, url string) *live {
-	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]int64{}, fetched: true}
+	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]suspect{}, fetched: true}
 }
 
 // what is the name under which its findings are watched.
@@ -285,14 +291,18 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 		said.Word, said.Sentence = string(compare.Missing), text
 		found = append(found, finding(audit.LiveMissing, id, "", 0, "%s was not compared: %s", said.URL, text).About(said.URL))
 	}
-	suspects := map[string]int64{}
+	suspects := map[string]suspect{}
 	var missing []compare.Row
+	looked := map[string]bool{} // the roles that were looked at
 	for i := range rows {
 		row := &rows[i]
 		kind, is := kindOf(row.Verdict)
 		if said.Word == "" || slices.Index(badness, row.Verdict) < slices.Index(badness, compare.Verdict(said.Word)) {
 			said.Word = string(row.Verdict)
 			said.Sentence = fmt.Sprintf("%s: %s", named(row), row.Sentence)
+		}
+		if kind != audit.LiveMissing {
+			looked[row.Role] = true
 		}
 		if !is {
 			continue
@@ -307,10 +317,10 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 			key := fmt.Sprint(row.Role, row.Version, row.Payload, kind)
 			seen, before := l.suspects[key]
 			if !before {
-				suspects[key] = now.UnixNano()
+				suspects[key] = suspect{row.Role, now.UnixNano()}
 				continue
 			}
-			if suspects[key] = seen; !f.readSince(seen) {
+			if suspects[key] = seen; !f.readSince(seen.seen) {
 				continue
 			}
 		}
@@ -335,17 +345,26 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 		x := finding(audit.LiveMissing, id, "", 0, "%s: %s: %s%s", said.URL, tuf.Word(missing[0].Role), missing[0].Sentence, more)
 		found = append(found, x.About(said.URL))
 	}
+	// A server that answers no more has taken nothing back.
+	partly := err != nil || len(missing) > 0
+	for key, x := range l.suspects {
+		if partly && !looked[x.role] {
+			suspects[key] = x
+		}
+	}
 	if l.suspects = suspects; len(suspects) > 0 && l.unconfirmed() {
 		l.next = earlier(l.next, now.Add(f.confirmAfter()))
 	}
 	f.setLive(l, id, said)
-	return f.a.Watched(ctx, l.what(), found)
+	return f.a.WatchedPart(ctx, l.what(), found, func(x *audit.Finding) bool {
+		return partly && x.Kind != audit.LiveMissing && !looked[x.Role]
+	})
 }
 
 // unconfirmed reports whether something served has been seen once.
 func (l *live) unconfirmed() bool {
 	for _, seen := range l.suspects {
-		if !l.f.readSince(seen) {
+		if !l.f.readSince(seen.seen) {
 			return true
 		}
 	}
