@@ -2,6 +2,7 @@ package alert_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -263,4 +264,22 @@ func TestASecretURLIsNotRepeated(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// A stdout that nobody reads fails as any destination does.
+func TestNobodyReadsLines(t *testing.T) {
+	read, write := io.Pipe()
+	now := newClock()
+	d := desk(t, filepath.Join(t.TempDir(), "a.sqlite"), alert.Config{Now: now.Now, Stdout: write, To: map[string]alert.To{"out": {Type: "jsonl", Path: "-", Timeout: 50 * time.Millisecond}}})
+	ok(t, d.Step(t.Context(), "example", "log.example", []audit.Finding{found(audit.FalseAdmission, "acme", 7)}, nil))
+	for range 2 {
+		if err := d.Test(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "out: nobody reads what is written: context deadline exceeded") {
+			t.Errorf("%v", err)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, read) }()
+	for d.Flush(t.Context()) != nil { // soon
+		now.now = now.now.Add(time.Hour)
+	}
+	ok(t, write.Close())
 }

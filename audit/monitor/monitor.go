@@ -24,7 +24,8 @@ import (
 type Options struct {
 	// Logger says what happens on the machine; nil means slog.Default().
 	Logger *slog.Logger
-	// News takes a line of JSON for each News; nil: nobody reads them.
+	// News takes a line of JSON for each News; nil: nobody reads them. That somebody does not
+	// read delays nothing.
 	News io.Writer
 	// Client asks witnesses, vendors' expectations and live repositories; nil means one with a
 	// transport of its own. Redirects to other hosts are not followed.
@@ -76,15 +77,15 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Monitor, error) {
 	m := &Monitor{opts: opts, dir: cfg.Dir, cfg: cfg, followers: map[string]*follower{}, reloads: make(chan reload), reloaded: opts.Now(), news: newNewsWriter(opts.News, opts.Now)}
 	followers, err := m.open(cfg)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.news.close())
 	}
 	for _, sub := range []string{"logs", "mirror"} {
 		if err := os.MkdirAll(filepath.Join(cfg.Dir, sub), 0o755); err != nil {
-			return nil, err
+			return nil, errors.Join(err, m.news.close())
 		}
 	}
 	if m.lock, err = lockfile.AcquireDir(cfg.Dir); err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.news.close())
 	}
 	for _, f := range followers {
 		m.followers[f.log.Name] = f
@@ -111,7 +112,7 @@ func (m *Monitor) Close() error {
 	if m.desk.now != nil {
 		errs = append(errs, m.desk.now.Close())
 	}
-	return errors.Join(append(errs, m.lock.Release())...)
+	return errors.Join(append(errs, m.news.close(), m.lock.Release())...)
 }
 
 // newClient returns a client for many hosts, each of which is asked now and then.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -104,7 +105,12 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	// Nothing waits for those who read what is logged.
+	log := monitor.NewLines(stderr, func(n int) []byte {
+		return fmt.Appendf(nil, "time=%s level=WARN msg=\"lines were left out here: nobody read them\" lines=%d\n", time.Now().Format(time.RFC3339), n)
+	})
+	defer log.Close()
+	logger := slog.New(slog.NewTextHandler(log, nil))
 	m, err := monitor.New(ctx, cfg, monitor.Options{Logger: logger, News: stdout})
 	if err != nil {
 		return err
