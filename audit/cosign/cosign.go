@@ -52,8 +52,6 @@ type followed struct {
 
 	stepping sync.Mutex // one Step of a log at a time
 	looked   bool       // at what the log shows of this auditor
-	since    map[string]int64
-	stepped  bool
 
 	// The rest is under Cosigner.mu.
 	origin string
@@ -269,7 +267,7 @@ func (c *Cosigner) followed(name string) *followed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.logs[name] == nil {
-		c.logs[name] = &followed{name: name, why: "not looked at since the start", since: map[string]int64{}}
+		c.logs[name] = &followed{name: name, why: "not looked at since the start"}
 	}
 	return c.logs[name]
 }
@@ -288,7 +286,7 @@ func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string
 	if err := c.serveAgain(l, look, log.Latest); err != nil {
 		return "", err
 	}
-	if why, err := c.stopped(ctx, l, look.Standing, log); why != "" || err != nil {
+	if why, err := c.stopped(ctx, look.Standing, log); why != "" || err != nil {
 		return why, err
 	}
 	if why := look.Standing.Unchecked; why != "" {

@@ -339,10 +339,35 @@ func TestFalseAdmissionLatches(t *testing.T) {
 	if len(public.Logs) != 1 || len(public.Logs[0].Past) != 1 || !strings.Contains(public.Logs[0].Past[0].Reason, "example.com/incident") {
 		t.Errorf("what everybody sees: %+v", public)
 	}
+	// A look that is in doubt does not make it come anew, and coming back does.
+	doubtful, err := w.auditor.Standing(t.Context())
+	w.must(err)
+	back := *doubtful
+	back.Against = slices.Clone(doubtful.Against)
+	lived := *doubtful.Against[0].Lived
+	lived.Episode++
+	back.Against[0].Lived = &lived
+	doubtful.Against, doubtful.Unchecked = nil, "leaves wait to be judged again"
+	stand := func(s *audit.Standing) {
+		t.Helper()
+		w.must(w.c.Step(t.Context(), cosign.Look{Log: "example", Policy: w.log.Policy(), Standing: s, Mirror: w.mirror()}))
+	}
+	stand(doubtful)
+	if s := w.look(); s.Stopped() || s.Why != "" {
+		t.Errorf("what was accepted, after a look in doubt: %+v", s)
+	}
+	w.reopen()
+	stand(&back)
+	if s := w.status(); len(s.Latched) != 1 || !slices.Equal(s.Latched[0].Findings, []string{lived.ID}) {
+		t.Errorf("what was accepted came back: %+v", s)
+	}
+	_, err = cosign.Resume(t.Context(), w.state(), audittest.Origin, "known", w.now)
+	w.must(err)
+	w.resumed()
 	size = w.log.Size()
 	force(8)
 	s := w.look()
-	if s.Size != size || len(s.Latched) != 1 || len(s.Past) != 1 {
+	if s.Size != size || len(s.Latched) != 1 || len(s.Past) != 2 {
 		t.Errorf("another false admission: %+v", s)
 	}
 	// What was accepted is that finding. Another whose id begins with the same 48 bits, which

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,32 +17,53 @@ import (
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
-// A latch that findings cause has them as its source: findingsSource and their ids, which are
-// whole digests, so that what a person accepts is no other finding's leave.
+// A latch that findings cause has them as its source: findingsSource, and of each its id, which
+// is the whole digest, so that what a person accepts is no other finding's leave, and behind a
+// slash its episode: what was accepted, has gone and came back was not accepted.
 const findingsSource = "findings "
 
-// findingsOf returns the ids of the findings that a latch is about.
-func findingsOf(l witness.Latch) []string {
-	ids, ok := strings.CutPrefix(l.Source, findingsSource)
+// caused is a finding that caused a latch.
+type caused struct {
+	id      string
+	episode int64
+}
+
+// causesOf returns the findings that a latch is about.
+func causesOf(l witness.Latch) (list []caused) {
+	words, ok := strings.CutPrefix(l.Source, findingsSource)
 	if !ok {
 		return nil
 	}
-	return strings.Fields(ids)
+	for _, word := range strings.Fields(words) {
+		id, episode, _ := strings.Cut(word, "/")
+		n, err := strconv.ParseInt(episode, 10, 64)
+		if err != nil {
+			n = 1
+		}
+		list = append(list, caused{id, n})
+	}
+	return list
+}
+
+// findingsOf returns the ids of the findings that a latch is about.
+func findingsOf(l witness.Latch) (ids []string) {
+	for _, c := range causesOf(l) {
+		ids = append(ids, c.id)
+	}
+	return ids
 }
 
 // stopped stops cosigning for a log if the audit found what nobody has accepted, and returns
 // why it is stopped, "" if it is not.
-func (c *Cosigner) stopped(ctx context.Context, l *followed, s *audit.Standing, log witness.Log) (why string, err error) {
+func (c *Cosigner) stopped(ctx context.Context, s *audit.Standing, log witness.Log) (why string, err error) {
 	if len(s.Against) == 0 && !log.Latched {
-		l.stepped = true
-		clear(l.since)
 		return "", nil
 	}
 	records, err := c.latches(ctx, log.Origin)
 	if err != nil {
 		return "", err
 	}
-	if fresh := l.unknown(s.Against, records, c.now().Unix()); len(fresh) > 0 {
+	if fresh := unknown(s.Against, records); len(fresh) > 0 {
 		latch := latchFor(fresh, c.now().Unix())
 		if err := c.store.Latch(ctx, witness.HashOrigin(log.Origin), latch); err != nil {
 			return "", err
@@ -72,40 +94,28 @@ func (c *Cosigner) latches(ctx context.Context, origin string) ([]sqlite.LatchRe
 	return own, err
 }
 
-// unknown returns the findings that neither stop cosigning already nor were accepted since
-// they came. One that was gone and comes back in the same process has come anew.
-func (l *followed) unknown(against []audit.Finding, records []sqlite.LatchRecord, now int64) (fresh []audit.Finding) {
-	accepted, latched := map[string]int64{}, map[string]bool{}
+// unknown returns the findings that neither stop cosigning already nor were accepted. How often
+// a finding came is known to the state of the audit: that a look did not see it, as while
+// leaves are judged again, does not make it come anew.
+func unknown(against []audit.Finding, records []sqlite.LatchRecord) (fresh []audit.Finding) {
+	known := map[string]int64{} // the last episode
 	for _, r := range records {
-		for _, id := range findingsOf(r.Latch) {
-			if r.Cleared == 0 {
-				latched[id] = true
-			} else {
-				accepted[id] = max(accepted[id], r.Cleared)
-			}
+		for _, c := range causesOf(r.Latch) {
+			known[c.id] = max(known[c.id], c.episode)
 		}
 	}
-	since := map[string]int64{}
 	for _, f := range against {
-		id := f.ID
-		at, was := l.since[id]
-		if !was && l.stepped {
-			at = now
-		}
-		since[id] = at
-		cleared, was := accepted[id]
-		if !latched[id] && (!was || cleared < at) {
+		if episode, is := known[f.ID]; !is || episode < f.Episode {
 			fresh = append(fresh, f)
 		}
 	}
-	l.since, l.stepped = since, true
 	return fresh
 }
 
 func latchFor(found []audit.Finding, now int64) witness.Latch {
 	var ids []string
 	for _, f := range found {
-		ids = append(ids, f.ID)
+		ids = append(ids, fmt.Sprintf("%s/%d", f.ID, f.Episode))
 	}
 	why := fmt.Sprintf("finding %s (%s): %s", found[0].ShortID(), found[0].Kind, found[0].Sentence)
 	if more := len(found) - 1; more > 0 {
