@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // keepFor is how long a browser or a proxy may keep a page.
@@ -118,22 +119,15 @@ var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 // write answers with a whole body, compressed where that helps, or with 304.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, kind string, body []byte) {
 	h := w.Header()
-	sum := sha256.Sum256(body)
-	tag := `W/"` + hex.EncodeToString(sum[:12]) + `"` // weak: it is the same compressed
 	h.Set("Content-Type", kind)
 	if status == http.StatusOK {
-		h.Set("ETag", tag)
-		if h.Get("Cache-Control") == "" {
-			h.Set("Cache-Control", keepFor)
-		}
-		if matches(r.Header.Get("If-None-Match"), tag) {
-			w.WriteHeader(http.StatusNotModified)
+		if s.has(w, r, sha256.Sum256(body)) {
 			return
 		}
 	} else {
 		h.Set("Cache-Control", "no-store")
 	}
-	if len(body) > 1024 && takesGzip(r) {
+	if len(body) > 1024 && len(body) <= maxGzipped && takesGzip(r) {
 		var b bytes.Buffer
 		z := gzips.Get().(*gzip.Writer)
 		z.Reset(&b)
@@ -149,6 +143,24 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, kind 
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client has gone away
 	}
+}
+
+// maxGzipped is how many bytes a body has at most that is compressed: strangers decide how
+// often.
+const maxGzipped = 2 << 20
+
+// has answers with 304 if the client has what has a hash, and reports whether it did.
+func (s *Server) has(w http.ResponseWriter, r *http.Request, sum tuf.Digest) bool {
+	tag := `W/"` + hex.EncodeToString(sum[:12]) + `"` // weak: it is the same compressed
+	w.Header().Set("ETag", tag)
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", keepFor)
+	}
+	if !matches(r.Header.Get("If-None-Match"), tag) {
+		return false
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return true
 }
 
 // matches reports whether a list of entity tags has one, compared weakly.
@@ -174,9 +186,13 @@ func takesGzip(r *http.Request) bool {
 
 // attach answers with a file to download, under a name that is made safe.
 func (s *Server) attach(w http.ResponseWriter, r *http.Request, name string, content []byte) {
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(name)}))
-	w.Header().Set("Vary", "Accept-Encoding")
+	attached(w.Header(), name)
 	s.write(w, r, http.StatusOK, "application/octet-stream", content)
+}
+
+func attached(h http.Header, name string) {
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(name)}))
+	h.Set("Vary", "Accept-Encoding")
 }
 
 // maxFileName is how many bytes the name of a download has at most.

@@ -29,6 +29,8 @@ type book struct {
 	charts *cache[int64, *chart]
 	// sightings are times at which entries had been seen.
 	sightings *cache[int64, int64]
+	proved    *cache[provedKey, []byte]
+	tiles     *cache[tileKey, []byte]
 	heavy     *semaphore.Weighted // histories that are read at once
 	origin    string
 	text      []byte // of the policy
@@ -46,6 +48,13 @@ type book struct {
 // maxSightings is of how many entries it is kept when they had been seen.
 const maxSightings = 4096
 
+// maxProved is how many proofs are kept, of some KB each, and maxTiles how many tiles of up to
+// 8 KiB, so that proofs cost the log little.
+const (
+	maxProved = 512
+	maxTiles  = 512
+)
+
 // maxHeavy is how many histories of a log are told at once.
 const maxHeavy = 2
 
@@ -54,6 +63,7 @@ func newBook(l Log, now func() time.Time) *book {
 		Log: l, now: now, files: newFiles(l.Source), heavy: semaphore.NewWeighted(maxHeavy),
 		told: newCache[toldKey, *told](maxTold), meant: newCache[meantKey, *meaning](maxMeant),
 		charts: newCache[int64, *chart](1), sightings: newCache[int64, int64](maxSightings),
+		proved: newCache[provedKey, []byte](maxProved), tiles: newCache[tileKey, []byte](maxTiles),
 		origin: l.Policy.Logs[0].Key.Name(), text: l.Policy.Marshal(), view: state.NewView(l.StateDir),
 	}
 	b.Watched = publicWatched(b.Watched)

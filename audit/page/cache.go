@@ -26,6 +26,7 @@ type cache[K comparable, V any] struct {
 type cached[K comparable, V any] struct {
 	key   K
 	value V
+	until time.Time // it is kept; zero: as long as there is room
 }
 
 func newCache[K comparable, V any](most int) *cache[K, V] {
@@ -39,29 +40,45 @@ func (c *cache[K, V]) get(key K) (value V, ok bool) {
 	if !ok {
 		return value, false
 	}
+	kept := e.Value.(cached[K, V])
+	if !kept.until.IsZero() && time.Now().After(kept.until) {
+		return value, false
+	}
 	c.order.MoveToFront(e)
-	return e.Value.(cached[K, V]).value, true
+	return kept.value, true
 }
 
-func (c *cache[K, V]) put(key K, value V) {
+func (c *cache[K, V]) put(key K, value V) { c.putUntil(key, value, time.Time{}) }
+
+// putUntil keeps a value that will be another one.
+func (c *cache[K, V]) putUntil(key K, value V, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.held[key]; ok {
-		e.Value = cached[K, V]{key, value}
+		e.Value = cached[K, V]{key, value, until}
 		c.order.MoveToFront(e)
 		return
 	}
-	c.held[key] = c.order.PushFront(cached[K, V]{key, value})
+	c.held[key] = c.order.PushFront(cached[K, V]{key, value, until})
 	for c.order.Len() > c.most {
 		delete(c.held, c.order.Remove(c.order.Back()).(cached[K, V]).key)
 	}
 }
 
+// clear forgets all values.
+func (c *cache[K, V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order.Init()
+	clear(c.held)
+}
+
 const (
 	// maxFiles is how many bytes of the log's files are kept at hand.
 	maxFiles = 32 << 20
-	// maxRead and maxReadFiles are how much is read for one page.
-	maxRead      = 64 << 20
+	// maxRead and maxReadFiles are how much is read for one page, a file that is read twice
+	// counted twice: it is parsed twice.
+	maxRead      = 32 << 20
 	maxReadFiles = 2000
 	// maxFetch is how long one file may take.
 	maxFetch = 20 * time.Second

@@ -234,6 +234,22 @@ func (s *Server) metadataFile(w http.ResponseWriter, r *http.Request) {
 		s.failWith(w, r, err)
 		return
 	}
+	if l.Verdict == state.Right && b.Source != nil {
+		// The leaf says enough for the answers that have no body.
+		h := w.Header()
+		attached(h, metadataName(l))
+		if s.has(w, r, l.Metadata) {
+			return
+		}
+		if r.Method == http.MethodHead {
+			h.Set("Content-Type", "application/octet-stream")
+			h.Set("Content-Length", strconv.FormatInt(l.Size, 10))
+			return
+		}
+		h.Del("Content-Disposition")
+		h.Del("Cache-Control")
+		h.Del("ETag")
+	}
 	content, err := b.files.get(r.Context(), l.Metadata)
 	if err != nil {
 		s.failWith(w, r, b.missing(err))
@@ -287,27 +303,73 @@ func (b *book) prove(ctx context.Context, l state.Leaf) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	key := provedKey{l.Index, tuf.Sum(note)}
+	if proof, ok := b.proved.get(key); ok {
+		return proof, nil
+	}
 	c, err := b.Policy.OpenCheckpoint(note)
 	if err != nil || c.Tree.N <= l.Index {
 		return nil, notFound("No checkpoint that covers entry %d was verified yet.", l.Index)
 	}
-	hashes, err := proofs.InclusionProof(ctx, c.Tree, l.Index, sourceTiles{b.Source})
+	tiles := &sourceTiles{source: b.Source, kept: b.tiles}
+	hashes, err := proofs.InclusionProof(ctx, c.Tree, l.Index, tiles)
 	if err != nil {
 		return nil, b.missing(err)
 	}
 	proof := proofs.Proof{Extra: l.Entry(), Index: l.Index, Hashes: hashes, Checkpoint: note}
 	if _, err := proof.Verify(b.Policy, proof.Extra); err != nil {
+		b.tiles.clear() // they may be of a tree that was another one
 		return nil, notFound("The log does not serve tiles that prove entry %d now.", l.Index)
 	}
-	return proof.Marshal(), nil
+	tiles.keep()
+	made := proof.Marshal()
+	b.proved.put(key, made)
+	return made, nil
 }
 
-// sourceTiles reads the tiles of a source. What they say is verified where it is used.
-type sourceTiles struct{ source audit.Source }
+// provedKey is of a proof that was made.
+type provedKey struct {
+	index int64
+	note  tuf.Digest
+}
+
+// tileKey names a tile.
+type tileKey struct {
+	level int
+	index int64
+	width int
+}
+
+// sourceTiles reads the tiles of a source, and those that are kept. What they say is verified
+// where it is used.
+type sourceTiles struct {
+	source audit.Source
+	kept   *cache[tileKey, []byte]
+	read   map[tileKey][]byte
+}
 
 // ReadTile implements proofs.TileReader.
-func (t sourceTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
-	return t.source.Tile(ctx, level, index, width)
+func (t *sourceTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	key := tileKey{level, index, width}
+	if tile, ok := t.kept.get(key); ok {
+		return tile, nil
+	}
+	tile, err := t.source.Tile(ctx, level, index, width)
+	if err != nil {
+		return nil, err
+	}
+	if t.read == nil {
+		t.read = map[tileKey][]byte{}
+	}
+	t.read[key] = tile
+	return tile, nil
+}
+
+// keep keeps the tiles that were read: they have proved something.
+func (t *sourceTiles) keep() {
+	for key, tile := range t.read {
+		t.kept.put(key, tile)
+	}
 }
 
 // roleNames joins the names of roles.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit"
@@ -219,7 +220,10 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 	files := b.files.forPage()
 	lately, whole := w.lately()
 	t.Whole = whole
-	err := t.tellRows(ctx, &history.History{Records: lately, Blobs: files})
+	err := fits(lately, "")
+	if err == nil {
+		err = t.tellRows(ctx, &history.History{Records: lately, Blobs: files})
+	}
 	if err != nil {
 		// The walk is from the oldest on: those that it came to are not the last ones.
 		t.Rows, t.Whole = []history.Row{}, false
@@ -229,10 +233,40 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 	}
 	if err != nil {
 		t.Trouble = b.trouble(err)
-		return t, nil // it is asked again next time
+		if again := troubleFor(ctx, err); again > 0 {
+			b.told.putUntil(key, t, time.Now().Add(again))
+		}
+		return t, nil
 	}
 	b.told.put(key, t)
 	return t, nil
+}
+
+// troubleFor is how long it is kept that files could not be read: to find it out again may
+// cost as much as a page may. 0: it is not, because who asked has gone away.
+func troubleFor(ctx context.Context, err error) time.Duration {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return 0
+	case errors.Is(err, errTooMuch), errors.Is(err, errLong), errors.Is(err, context.DeadlineExceeded):
+		return 10 * time.Minute
+	}
+	return 10 * time.Second
+}
+
+// fits returns an error if the files of a role, or with an empty name of all roles, are more
+// than may be read for a page, before any is read.
+func fits(records []admit.Record, role string) error {
+	left := int64(maxRead)
+	for _, r := range records {
+		if role == "" || r.Leaf.Role == role {
+			left -= r.Leaf.Size
+		}
+	}
+	if left < 0 {
+		return errTooMuch
+	}
+	return nil
 }
 
 // trouble says why files could not be read, without what only the operator should know.
@@ -393,6 +427,9 @@ func (b *book) explainOne(ctx context.Context, db func(func(*reader) error) erro
 		return nil, err
 	}
 	defer b.heavy.Release(1)
+	if m, ok := b.meant.get(key); ok {
+		return m, nil
+	}
 	m := &meaning{Lists: []fileLine{}, Whole: true}
 	if b.Source == nil {
 		m.Trouble = errNoSource.Error()
@@ -408,6 +445,9 @@ func (b *book) explainOne(ctx context.Context, db func(func(*reader) error) erro
 	}
 	if err != nil {
 		m.Trouble = b.trouble(err)
+		if again := troubleFor(ctx, err); again > 0 {
+			b.meant.putUntil(key, m, time.Now().Add(again))
+		}
 		return m, nil
 	}
 	b.meant.put(key, m)
@@ -435,6 +475,9 @@ func (m *meaning) explain(ctx context.Context, h *history.History, at state.Leaf
 	cut := &window{records: h.Records[:1+slices.IndexFunc(h.Records, func(r admit.Record) bool { return r.Index == at.Index })]}
 	m.Whole = !cut.trim(at.Role, wholeOfRole, lastOfRole)
 	h.Records = cut.records
+	if err := fits(cut.records, at.Role); err != nil {
+		return err
+	}
 	err = h.Rows(ctx, at.Role, func(row history.Row) error {
 		if row.Index == at.Index {
 			if more := len(row.Changes.Changes) - maxChangesOne; more > 0 {
