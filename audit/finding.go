@@ -326,7 +326,7 @@ type Lived struct {
 	Gone      int64  `json:"gone,omitempty"`  // when it was seen to be gone; 0: it is there
 	New       bool   `json:"new"`             // it came since the last replay that was finished
 	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
-	AckReason string `json:"ack_reason,omitempty"`
+	AckReason string `json:"ack_reason,omitempty"` // for that; without Acked, for when it was there before
 
 	Episode int64 `json:"-"` // how often it came: 1, and one more each time it came back
 }

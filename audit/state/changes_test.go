@@ -51,8 +51,8 @@ func TestFindingsChanged(t *testing.T) {
 			return db.PutFinding(ctx, none, at(16))
 		}, "[10 open 2 30 open 2]"},
 		{"a kind goes", func() error { return db.KindGone(ctx, "two", two.Repository, 0, 100, at(17)) }, "[20 gone 1]"},
-		{"it comes back as it was acknowledged", func() error { return db.PutFinding(ctx, two, at(18)) }, "[20 acked because 2]"},
-		{"that is taken back", func() error { _, err := db.Acknowledge(ctx, two.ID(), "", at(19)); return err }, "[20 open 2]"},
+		{"it comes back: nobody knows of that", func() error { return db.PutFinding(ctx, two, at(18)) }, "[20 open 2]"},
+		{"the reason of then is taken back", func() error { _, err := db.Acknowledge(ctx, two.ID(), "", at(19)); return err }, "[20 open 2]"},
 		{"its repository comes into the log", func() error {
 			l := someLeaf(3)
 			l.Repository = sum(99)

@@ -34,7 +34,7 @@ type Finding struct {
 	Gone   int64  // when it was seen to be gone; 0: it is there; or InDoubt
 	Replay int64  // the number of the replay that it came in, or came back in
 	Acked  int64  // when it was acknowledged; 0: it was not
-	Reason string // for that
+	Reason string // for that; or, if Acked is 0, for that of a time before it went and came back
 
 	Number  int64 // in the order in which findings were seen first, from 1
 	Changed int64 // the number of the change that it had last; see FindingsChanged
@@ -142,7 +142,9 @@ func repositoryBlob(id tuf.Digest) []byte {
 }
 
 // PutFinding notes a finding: a new one, one that has come back, or one that says more.
-// Its life so far and its acknowledgement stay.
+// Its life so far stays, and its acknowledgement as long as it is there: one that comes back is
+// open again, with the reason of then, because somebody who knew of it then need not know of it
+// now. Of those of class hygiene, which no one must be woken for, it stays.
 func (db *DB) PutFinding(ctx context.Context, f Finding, now time.Time) error {
 	replay, err := db.Replay(ctx)
 	if err != nil {
@@ -150,7 +152,8 @@ func (db *DB) PutFinding(ctx context.Context, f Finding, now time.Time) error {
 	}
 	_, err = db.write(ctx, `INSERT INTO findings (sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, 0, ?9, 0, '')
-		ON CONFLICT (sum) DO UPDATE SET scope = ?6, body = ?7, replay = CASE WHEN gone <> 0 THEN ?9 ELSE replay END, gone = 0, last = ?8`,
+		ON CONFLICT (sum) DO UPDATE SET scope = ?6, body = ?7, replay = CASE WHEN gone <> 0 THEN ?9 ELSE replay END,
+			acked = CASE WHEN gone > 0 AND class <> 'hygiene' THEN 0 ELSE acked END, gone = 0, last = ?8`,
 		f.Sum[:], f.Kind, f.Class, repositoryBlob(f.Repository), f.Leaf, f.Scope, f.Body, now.Unix(), replay)
 	return err
 }

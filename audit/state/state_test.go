@@ -338,7 +338,7 @@ func TestFindings(t *testing.T) {
 	if n, err := db.CountFindings(ctx, "twin", sum(7)); n != 0 || err != nil {
 		t.Errorf("%d are left, %v", n, err)
 	}
-	// It comes back: that is news, and the acknowledgement stays.
+	// It comes back: that is news, and of hygiene the acknowledgement stays.
 	must(t, db.PutFinding(ctx, two, at(45)))
 	must(t, db.KindGone(ctx, two.Kind, two.Repository, 0, two.Leaf, at(46)))
 	must(t, db.KindGone(ctx, two.Kind, sum(8), 0, two.Leaf+1, at(46)))
@@ -350,9 +350,29 @@ func TestFindings(t *testing.T) {
 		t.Errorf("gone with its kind: %+v", f)
 	}
 	must(t, db.PutFinding(ctx, two, at(50)))
-	if f := get(two.Sum); f.First != 11 || f.Gone != 0 || f.Replay != 2 || f.Reason != "we know" {
+	if f := get(two.Sum); f.First != 11 || f.Gone != 0 || f.Replay != 2 || f.Reason != "we know" || f.Acked != 30 {
 		t.Errorf("come back: %+v", f)
 	}
+	// Of others it is of the time before. While they are there, or in doubt, it stays.
+	three := state.Finding{Sum: sum(3), Kind: "rollback", Class: "tampering", Repository: sum(7), Leaf: 4, Body: []byte("{}")}
+	must(t, db.PutFinding(ctx, three, at(50)))
+	_, err = db.Acknowledge(ctx, three.ID(), "a restored backup", at(51))
+	must(t, err)
+	must(t, db.PutFinding(ctx, three, at(52)))
+	must(t, db.Retract(ctx, sum(7), ""))
+	must(t, db.Back(ctx, three.Sum))
+	if f := get(three.Sum); f.Acked != 51 || f.Episode != 1 {
+		t.Errorf("there all the time: %+v", f)
+	}
+	must(t, db.FindingGone(ctx, three.Sum, at(53)))
+	if f := get(three.Sum); f.Acked != 51 {
+		t.Errorf("gone: %+v", f)
+	}
+	must(t, db.PutFinding(ctx, three, at(54)))
+	if f := get(three.Sum); f.Acked != 0 || f.Reason != "a restored backup" || f.Episode != 2 {
+		t.Errorf("there again: %+v", f)
+	}
+	must(t, db.FindingGone(ctx, three.Sum, at(55)))
 	must(t, db.PutFinding(ctx, one, at(50)))
 	if f := get(one.Sum); f.First != 10 || f.Replay != 1 {
 		t.Errorf("seen again: %+v", f)

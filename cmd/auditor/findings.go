@@ -105,10 +105,10 @@ func newFindingsAck() *cobra.Command {
 		Short: "Note that findings are known, and why they may stay",
 		Long: `Note that findings are known, and why they may stay: replay --new-only leaves them out.
 An id, or its beginning, is what auditor findings prints. Of several either all are noted
-or none. The note is kept in DIR and outlasts that a finding goes and comes back. The log,
-and other auditors, do not know of it, but the reason is public where auditor serve or a
-monitor shows DIR as web pages. A replay or a monitor that has DIR goes on meanwhile, and
-knows of the note at once.
+or none. The note is kept in DIR and lasts as long as the finding is there: one that goes
+and comes back is open again, but for hygiene. The log, and other auditors, do not know of
+it, but the reason is public where auditor serve or a monitor shows DIR as web pages. A
+replay or a monitor that has DIR goes on meanwhile, and knows of the note at once.
 
 Exit codes:
   0  it was noted
@@ -179,6 +179,8 @@ func printKept(w io.Writer, list []audit.Finding, all bool) error {
 		what := f.Sentence
 		if f.Acked != 0 {
 			what = fmt.Sprintf("(acknowledged %s: %s) %s", day(f.Acked), f.AckReason, what)
+		} else if f.AckReason != "" {
+			what = fmt.Sprintf("(acknowledged before it came back: %s) %s", f.AckReason, what)
 		}
 		t.Row(f.ShortID(), f.Class, f.Kind, index, short(f.Repository), audit.When(f.Time), until, printable.Line(what))
 	}
