@@ -187,7 +187,7 @@ func (s *Server) repository(r *http.Request) (*view, error) {
 		}
 	}
 	p.Command = b.command("auditor show " + id.String())
-	p.Sentences = p.say()
+	p.Sentences = p.say(b.now().Unix())
 	title := p.Watched.Name
 	if title == "" {
 		title = "Repository " + id.Short()
@@ -319,12 +319,21 @@ func eventOf(l state.Leaf, genesis int64) event {
 }
 
 // say words what a stranger can say.
-func (p *repositoryPage) say() []string {
+func (p *repositoryPage) say(now int64) []string {
 	var says []string
 	if p.Report != nil {
 		says = append(says, "The log has "+plural(p.Report.Releases, "release")+" of "+plural(len(p.Report.Roles), "role")+" of this repository, since entry "+number(p.Genesis)+".")
 		if p.Report.Evidence > 0 {
 			says = append(says, "It also has "+plural(p.Report.Evidence, "proof")+" that its keys signed two payloads under one version.")
+		}
+		var over []string
+		for _, role := range p.Report.Roles {
+			if (role.Role == tuf.RoleRoot || role.Role == tuf.RoleTargets) && role.Index >= 0 && role.Expires <= now {
+				over = append(over, role.Role)
+			}
+		}
+		if len(over) > 0 {
+			says = append(says, "Its "+strings.Join(over, " and its ")+" expired, and nothing newer is logged: a device installs nothing from it today.")
 		}
 	}
 	switch {

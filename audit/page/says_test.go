@@ -214,6 +214,7 @@ func TestInForce(t *testing.T) {
 	says(t, p, "/search?q=b.bin", "A release in force lists this file.")
 	s.now = s.now.AddDate(2, 0, 0)
 	says(t, p, at, "expired", "not", "It is in force")
+	says(t, p, "/logs/example/repositories/"+repo.String(), "Its root and its targets expired", "installs nothing")
 	says(t, p, "/search?q=b.bin", "has expired", "not", "A release in force")
 }
 

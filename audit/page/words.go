@@ -22,6 +22,7 @@ func (s *Server) functions() template.FuncMap {
 		"whole":  whole,
 		"when":   func(seconds int64) template.HTML { return when(seconds, s.cfg.Now()) },
 		"day":    day,
+		"past":   func(seconds int64) bool { return seconds > 0 && seconds <= s.cfg.Now().Unix() },
 		"number": number,
 		"bytes":  bytesOf,
 		"plural": plural,
