@@ -127,7 +127,8 @@ func (f *follower) unready() string {
 	within := readyWithin + 10*f.log.Interval
 	switch {
 	case s.Trouble != "":
-		return fmt.Sprintf("since %s: %s", time.Unix(s.Since, 0).UTC().Format(time.RFC3339), s.Trouble)
+		// Strangers may ask: where the log was asked, and what its network said, is the operator's.
+		return "since " + time.Unix(s.Since, 0).UTC().Format(time.RFC3339) + ": something could not be read or checked; what it was is in this process's log, and in the log's status file"
 	case s.Waiting > 0:
 		return fmt.Sprintf("%d leaves wait to be judged", s.Waiting)
 	case s.Answered == 0:

@@ -71,11 +71,9 @@ type verifyPage struct {
 	NotProved []string `json:"not_proved"`
 }
 
-// verifyCommands do without this site what its page does.
-var verifyCommands = []string{
-	"updater verify --policy policy.txt FOLDER",
-	"auditor compare --policy policy.txt 14.targets.json",
-	"auditor lookup --policy policy.txt FILE",
+// verifyCommands do without this site what its page does. The policy to download has no URLs.
+func (b *book) verifyCommands() []string {
+	return []string{"updater verify --policy policy.txt FOLDER", b.command("auditor compare 14.targets.json"), b.command("auditor lookup FILE")}
 }
 
 // verifyNotProved is what no file proves, and no page.
@@ -90,14 +88,14 @@ var verifyNotProved = []string{
 
 func (s *Server) verify(r *http.Request) (*view, error) {
 	chosen := s.books[0]
-	p := &verifyPage{Commands: verifyCommands, NotProved: verifyNotProved}
+	p := &verifyPage{NotProved: verifyNotProved}
 	for _, b := range s.books {
 		p.Logs = append(p.Logs, b.Name)
 		if b.Name == r.URL.Query().Get("log") {
 			chosen = b
 		}
 	}
-	p.Log, p.Policy = chosen.Name, string(chosen.text)
+	p.Log, p.Policy, p.Commands = chosen.Name, string(chosen.text), chosen.verifyCommands()
 	if s.verifier != nil {
 		p.Version = s.verifier.version
 	}
