@@ -20,8 +20,9 @@ import (
 // Desk keeps what is to be told until it has been. It is safe for concurrent use.
 type Desk struct {
 	Reader
-	cfg     Config
-	senders map[string]*destination // by name
+	cfg      Config
+	senders  map[string]*destination // by name
+	settings map[string]string       // digests of those of each destination, by name
 
 	mu       sync.Mutex
 	origins  map[string]string   // the log of each origin
@@ -36,12 +37,18 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Desk{cfg: cfg, senders: map[string]*destination{}, origins: map[string]string{}, followed: map[string]followed{}}
+	d := &Desk{cfg: cfg, senders: map[string]*destination{}, settings: map[string]string{}, origins: map[string]string{}, followed: map[string]followed{}}
 	for name, to := range cfg.To {
+		// Before they are read for use: what changes meanwhile is seen later.
+		settings, settingsErr := settingsOf(to)
 		s, err := newSender(name, to, &cfg)
 		if err != nil {
 			return nil, fmt.Errorf("to.%s.%w", name, err)
 		}
+		if settingsErr != nil {
+			return nil, fmt.Errorf("to.%s: %w", name, settingsErr)
+		}
+		d.settings[name] = settings
 		d.senders[name] = &destination{name: name, to: to, sender: s, wake: make(chan struct{}, 1)}
 	}
 	r, err := OpenReader(ctx, path)

@@ -153,13 +153,8 @@ func (d *Desk) begin(ctx context.Context) (*lockfile.Lock, error) {
 
 // settle makes the row of a destination. One whose settings have changed is on.
 func (d *Desk) settle(ctx context.Context, tx *sql.Tx, name string) error {
-	b, err := json.Marshal(d.cfg.To[name])
-	if err != nil {
-		return err
-	}
-	settings := tuf.Sum(b).String()
-	_, err = tx.ExecContext(ctx, `INSERT INTO destinations (name, settings) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE
-		SET settings = ?2, off = 0, failing = 0, tries = 0, next = 0 WHERE settings <> ?2`, name, settings)
+	_, err := tx.ExecContext(ctx, `INSERT INTO destinations (name, settings) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE
+		SET settings = ?2, off = 0, failing = 0, tries = 0, next = 0 WHERE settings <> ?2`, name, d.settings[name])
 	return err
 }
 

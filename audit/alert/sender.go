@@ -2,6 +2,7 @@ package alert
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -45,6 +46,50 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("%s: want one line of at most %d bytes", path, maxSecret)
 	}
 	return text, nil
+}
+
+// settingsOf returns a digest of the settings of a destination. Of what is in its files with
+// secrets it has two bytes of a digest: enough to see that it was changed, and too few to
+// guess a password by.
+func settingsOf(to To) (string, error) {
+	b, err := json.Marshal(to)
+	if err != nil {
+		return "", err
+	}
+	for _, path := range []string{to.SecretFile, to.PasswordFile, to.CAFile} {
+		if path == "" {
+			continue
+		}
+		content, err := readBounded(path)
+		if err != nil {
+			return "", err
+		}
+		sum := tuf.Sum(content)
+		b = append(b, sum[:2]...)
+	}
+	return tuf.Sum(b).String(), nil
+}
+
+// maxFile bounds the files that the settings name: bytes.
+const maxFile = 1 << 20
+
+func readBounded(path string) ([]byte, error) {
+	f, err := regular.OpenNamed(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// Current reports whether the files with secrets are still those that Open read.
+func (d *Desk) Current() bool {
+	for name, to := range d.cfg.To {
+		if now, err := settingsOf(to); err != nil || now != d.settings[name] {
+			return false
+		}
+	}
+	return true
 }
 
 // tail keeps the first bytes that a program or a server says, for an error.

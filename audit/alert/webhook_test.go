@@ -223,6 +223,28 @@ func TestWebhookAnswers(t *testing.T) {
 	if list, _ := o.after(t, 0); told(list) != "finding.opened both-stand 10.1" {
 		t.Errorf("told %q", told(list))
 	}
+
+	// A secret that was changed in its file is a change of the settings.
+	r.answers(status(410))
+	o.step(t, []audit.Finding{found(audit.BothStand, "bolt", 11)}, nil)
+	_ = o.Flush(t.Context())
+	r.take(t)
+	r.answers(nil)
+	if !o.Current() {
+		t.Error("the secret is not current")
+	}
+	other := "whsec_" + strings.Repeat("AAAA", 10)
+	ok(t, os.WriteFile(to.SecretFile, []byte(other+"\n"), 0o600))
+	if o.Current() {
+		t.Error("the secret that was changed is current")
+	}
+	verify, err := standardwebhooks.NewWebhook(other)
+	ok(t, err)
+	r.verify = verify
+	o.Desk = desk(t, o.path, o.cfg)
+	if list, _ := o.after(t, time.Minute); told(list) != "finding.opened both-stand 11.1" {
+		t.Errorf("told %q", told(list))
+	}
 }
 
 // A redirect is not followed, and a test goes past the queue.

@@ -220,7 +220,7 @@ func (m *Monitor) take(ctx context.Context, cfg *Config, start func(*follower)) 
 	if err != nil {
 		return err
 	}
-	if !sameAlerts(&cfg.Alerts, &m.desk.cfg) {
+	if !sameAlerts(&cfg.Alerts, &m.desk.cfg) || !m.desk.now.Current() {
 		desk, err := m.openDesk(ctx, cfg)
 		if err != nil {
 			return err
