@@ -52,10 +52,14 @@ type followed struct {
 
 	stepping sync.Mutex // one Step of a log at a time
 	looked   bool       // at what the log shows of this auditor
+	unseen   time.Time  // since when that could not be looked at; zero: it was not tried
+	lookNext time.Time  // when it is tried again
+	private  error      // what only the operator is told of why
 
 	// The rest is under Cosigner.mu.
 	origin string
 	why    string // the newest checkpoint is not cosigned; empty: it is
+	detail string // of why, for the operator alone: it may have paths and addresses
 	served []byte // what was cosigned last, with all signatures
 	tag    string // of served, for HTTP
 	from   string // what served was made from
@@ -253,13 +257,16 @@ func (c *Cosigner) Step(ctx context.Context, look Look) error {
 	l := c.followed(look.Log)
 	l.stepping.Lock()
 	defer l.stepping.Unlock()
+	l.private = nil
 	why, err := c.step(ctx, l, look)
 	if err != nil {
-		why = "the cosigner's own state or keys fail: " + err.Error()
+		why, l.private = "the cosigner's own state or keys fail", err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.why = why
+	if l.why, l.detail = why, ""; l.private != nil {
+		l.detail = l.private.Error()
+	}
 	return err
 }
 
@@ -276,7 +283,7 @@ func (c *Cosigner) followed(name string) *followed {
 func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string, err error) {
 	cp := look.Standing.Checkpoint
 	if cp == nil {
-		return look.Standing.Unchecked, nil
+		return l.unchecked(look.Standing), nil
 	}
 	id := witness.HashOrigin(cp.Origin)
 	log, err := c.known(ctx, l, cp, look)
@@ -289,10 +296,10 @@ func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string
 	if why, err := c.stopped(ctx, look.Standing, log); why != "" || err != nil {
 		return why, err
 	}
-	if why := look.Standing.Unchecked; why != "" {
+	if why := l.unchecked(look.Standing); why != "" {
 		return why, nil
 	}
-	if why := whole(look.Mirror, cp.Tree); why != "" {
+	if why := l.whole(look.Mirror, cp.Tree); why != "" {
 		return why, nil
 	}
 	if why := c.lookAtAudited(ctx, l, look.URL, id); why != "" {
@@ -342,15 +349,26 @@ func (c *Cosigner) known(ctx context.Context, l *followed, cp *proofs.SignedChec
 	return c.store.Log(ctx, id)
 }
 
+// unchecked returns that something was not checked, "" if everything was. What it is may name
+// where the log was asked.
+func (l *followed) unchecked(s *audit.Standing) string {
+	if s.Unchecked == "" {
+		return ""
+	}
+	l.private = errors.New(s.Unchecked)
+	return "not everything could be checked"
+}
+
 // whole returns why the copy in a directory is not one of the whole tree, "" if it is.
-func whole(dir string, tree proofs.Tree) string {
+func (l *followed) whole(dir string, tree proofs.Tree) string {
 	if dir == "" {
 		return "the log is not mirrored: only logs with mirror = true are cosigned"
 	}
 	held, err := mirror.Held(dir)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("the copy of the log cannot be read: %v", err)
+		l.private = err
+		return "the copy of the log cannot be read"
 	case held.Tree != tree:
 		return fmt.Sprintf("the copy of the log has size %d, and the newest checkpoint has size %d", held.Tree.N, tree.N)
 	case held.Missing > 0:
@@ -360,9 +378,12 @@ func whole(dir string, tree proofs.Tree) string {
 }
 
 // lookTimeout bounds the look at what the log shows of this auditor; maxAudited is how many
-// bytes that may have.
+// bytes that may have. A look that fails holds back the first cosignature for lookFor, and is
+// repeated every lookEvery after that.
 const (
 	lookTimeout = 10 * time.Second
+	lookFor     = 5 * time.Minute
+	lookEvery   = time.Minute
 	maxAudited  = 256 << 10
 )
 
@@ -370,9 +391,12 @@ const (
 const auditedPath = "/checkpoint/audited"
 
 // lookAtAudited looks once after the start, before anything is signed, whether the log shows
-// a cosignature of this auditor that the state does not know.
+// a cosignature of this auditor that the state does not know. It is a second line behind the
+// ledger, so that a log, or what is before it, that goes on to answer with an error does not
+// hold back cosigning for good.
 func (c *Cosigner) lookAtAudited(ctx context.Context, l *followed, url string, id witness.OriginHash) (why string) {
-	if l.looked || url == "" {
+	now := c.now()
+	if l.looked || url == "" || now.Before(l.lookNext) {
 		return ""
 	}
 	url = strings.TrimSuffix(url, "/") + auditedPath
@@ -383,7 +407,15 @@ func (c *Cosigner) lookAtAudited(ctx context.Context, l *followed, url string, i
 		_, err = c.witness.Observe(ctx, id, fetch.Redacted(url), signed)
 	}
 	if err != nil && !errors.Is(err, fetch.ErrNotFound) {
-		return fmt.Sprintf("what the log shows of this auditor could not be looked at: %v", err)
+		if l.unseen.IsZero() || now.Before(l.unseen) {
+			l.unseen = now
+		}
+		if now.Sub(l.unseen) >= lookFor {
+			l.lookNext = now.Add(lookEvery)
+			return ""
+		}
+		l.private = err
+		return "what the log shows of this auditor could not be looked at"
 	}
 	l.looked = true
 	return ""

@@ -165,8 +165,11 @@ type Status struct {
 	Logs []LogStatus `json:"logs"`
 }
 
-// Status returns what was cosigned of each log, and why the newest checkpoint is not.
-func (c *Cosigner) Status(ctx context.Context) (*Status, error) {
+// Status returns what was cosigned of each log, and why the newest checkpoint is not, for the
+// operator: it may have paths of this machine and addresses of its network.
+func (c *Cosigner) Status(ctx context.Context) (*Status, error) { return c.statusFor(ctx, true) }
+
+func (c *Cosigner) statusFor(ctx context.Context, operator bool) (*Status, error) {
 	s, err := statusOf(ctx, c.store)
 	if err != nil {
 		return nil, err
@@ -177,6 +180,9 @@ func (c *Cosigner) Status(ctx context.Context) (*Status, error) {
 		for _, l := range c.logs {
 			if l.origin == s.Logs[i].Origin {
 				s.Logs[i].Log, s.Logs[i].Why = l.name, l.why
+				if operator && l.detail != "" {
+					s.Logs[i].Why += ": " + l.detail
+				}
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func (c *Cosigner) servedOf(is func(*followed) bool) (note []byte, tag string) {
 }
 
 func (c *Cosigner) serveStatus(rw http.ResponseWriter, r *http.Request) {
-	s, err := c.Status(r.Context())
+	s, err := c.statusFor(r.Context(), false)
 	if err != nil {
 		http.Error(rw, "the state cannot be read", http.StatusServiceUnavailable)
 		return
