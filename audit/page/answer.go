@@ -174,16 +174,6 @@ func matches(list, tag string) bool {
 	return false
 }
 
-func takesGzip(r *http.Request) bool {
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		coding, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if (coding == "gzip" || coding == "*") && !strings.Contains(strings.ReplaceAll(params, " ", ""), "q=0") {
-			return true
-		}
-	}
-	return false
-}
-
 // attach answers with a file to download, under a name that is made safe.
 func (s *Server) attach(w http.ResponseWriter, r *http.Request, name string, content []byte) {
 	attached(w.Header(), name)

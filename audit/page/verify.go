@@ -8,9 +8,13 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // What verifies in a visitor's browser. It is not committed: a program that is built without
@@ -69,6 +73,8 @@ type verifyPage struct {
 	Version   string   `json:"version,omitempty"` // of the program; empty: this auditor has none
 	Commands  []string `json:"commands"`
 	NotProved []string `json:"not_proved"`
+	// Repositories are those of the log that this auditor knows by a name.
+	Repositories []Watched `json:"repositories,omitempty"`
 }
 
 // verifyCommands do without this site what its page does. The policy to download has no URLs.
@@ -89,10 +95,19 @@ var verifyNotProved = []string{
 func (s *Server) verify(r *http.Request) (*view, error) {
 	chosen := s.books[0]
 	p := &verifyPage{NotProved: verifyNotProved}
+	if name := r.URL.Query().Get("log"); name != "" {
+		i := slices.IndexFunc(s.books, func(b *book) bool { return b.Name == name })
+		if i < 0 { // another log's policy would be taken for this one's
+			return nil, notFound("No log here is called %s.", printable.Line(tuf.Clip(name)))
+		}
+		chosen = s.books[i]
+	}
 	for _, b := range s.books {
 		p.Logs = append(p.Logs, b.Name)
-		if b.Name == r.URL.Query().Get("log") {
-			chosen = b
+	}
+	for _, w := range chosen.Watched {
+		if w.Name != "" {
+			p.Repositories = append(p.Repositories, Watched{ID: w.ID, Name: w.Name})
 		}
 	}
 	p.Log, p.Policy, p.Commands = chosen.Name, string(chosen.text), chosen.verifyCommands()
@@ -161,13 +176,26 @@ func (s *Server) program(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// takes reports whether a client takes a coding by its name.
-func takes(r *http.Request, coding string) bool {
+// takes reads Accept-Encoding (RFC 9110, section 12.5.3), and reports whether the client takes
+// a coding with these names.
+func takes(r *http.Request, names ...string) bool {
+	named, others := -1, -1 // -1: not mentioned, 0: refused, 1: taken
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if name == coding && strings.ReplaceAll(params, " ", "") != "q=0" {
-			return true
+		coding, params, _ := strings.Cut(strings.ToLower(part), ";")
+		taken := 1
+		if q, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			if weight, err := strconv.ParseFloat(strings.TrimSpace(q), 64); err != nil || !(weight > 0) {
+				taken = 0
+			}
+		}
+		switch coding = strings.TrimSpace(coding); {
+		case slices.Contains(names, coding):
+			named = taken
+		case coding == "*":
+			others = taken
 		}
 	}
-	return false
+	return named == 1 || named < 0 && others == 1
 }
+
+func takesGzip(r *http.Request) bool { return takes(r, "gzip", "x-gzip") }

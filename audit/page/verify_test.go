@@ -9,12 +9,16 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // verifying returns pages with, or without, a program for verification.
 func verifying(t *testing.T, with *verifier) *Server {
 	t.Helper()
-	s, err := New(Config{Logs: []Log{{Name: "a", Policy: audittest.New(t).Policy()}, {Name: "b", Policy: audittest.NewOf(t, "b.example/log").Policy()}}})
+	s, err := New(Config{Logs: []Log{
+		{Name: "a", Policy: audittest.New(t).Policy(), Watched: []Watched{{ID: tuf.Digest{1}, Name: "acme"}, {ID: tuf.Digest{2}}}},
+		{Name: "b", Policy: audittest.NewOf(t, "b.example/log").Policy()},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +57,15 @@ func TestVerifyPage(t *testing.T) {
 			t.Errorf("/verify does not have %q", want)
 		}
 	}
+	// Of a log that is not here no other one's policy is shown.
+	if r, _ := ask(t, s, "/verify?log=c"); r.StatusCode != 404 {
+		t.Errorf("a log that is not here: %d", r.StatusCode)
+	}
+	// A repository that has a name here can be chosen, and none is without the visitor.
+	if _, page := ask(t, s, "/verify?log=a"); !bytes.Contains(page, []byte(`<option value="01000000`)) || !bytes.Contains(page, []byte(">acme</option>")) ||
+		bytes.Contains(page, []byte(`"02000000`)) || bytes.Contains(page, []byte(`id="repository" value`)) {
+		t.Errorf("repositories to choose: %s", page)
+	}
 	// Nothing but /verify may run a script.
 	if r, _ := ask(t, s, "/about"); strings.Contains(r.Header.Get("Content-Security-Policy"), "script-src") {
 		t.Errorf("/about: %s", r.Header.Get("Content-Security-Policy"))
@@ -67,6 +80,9 @@ func TestVerifyPage(t *testing.T) {
 		"gzip, deflate, br, zstd": {"br", "brotli"},
 		"gzip":                    {"gzip", packed.String()},
 		"br;q=0, gzip":            {"gzip", packed.String()},
+		"br;q=0.0, x-GZIP;q=0.5":  {"gzip", packed.String()},
+		"*;q=0, gzip":             {"gzip", packed.String()},
+		"BR; q=1":                 {"br", "brotli"},
 		"identity":                {"", "program"},
 		"":                        {"", "program"},
 	} {

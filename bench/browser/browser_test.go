@@ -165,7 +165,7 @@ func (w *world) testKeyboard(b *tab) {
 		way = append(way, eval[string](b, here))
 	}
 	at := -1
-	for _, want := range []string{"skip", "q", "files", "folder", "policy"} {
+	for _, want := range []string{"skip", "q", "files", "folder", "repository", "policy"} {
 		i := slices.Index(way, want)
 		if i <= at {
 			b.Errorf("%s is not reached in its turn: %v", want, way)
@@ -209,6 +209,12 @@ func (b *tab) judged(want string) string {
 	return b.text("#outcome")
 }
 
+// name names the repository that the files must be of.
+func (b *tab) name(id string) {
+	b.Helper()
+	b.do(chromedp.SetValue("#repository", id), chromedp.SendKeys("#repository", " "))
+}
+
 // testVerify drops files in the browser.
 func (w *world) testVerify(b *tab) {
 	b.goTo("/verify")
@@ -219,8 +225,14 @@ func (w *world) testVerify(b *tab) {
 	before := b.requests()
 
 	release, proof := filepath.Join(w.vendor, "5.targets.json"), filepath.Join(w.vendor, "5.targets.json"+verify.SidecarSuffix)
+	// A stranger's release is logged and witnessed, too.
 	b.drop("#zone", release, proof)
-	if text := b.judged("proved"); !strings.Contains(text, "version 5 of role targets") {
+	if text := b.judged("unnamed"); !strings.Contains(text, "Logged and witnessed, but by whom?") || !strings.Contains(text, w.id) {
+		b.Errorf("nobody has named the repository: %s", text)
+	}
+	b.name(w.id)
+	if text := b.judged("proved"); !strings.Contains(text, "version 5 of role targets") || !strings.Contains(text, w.id) ||
+		!strings.Contains(text, "By the policy that the page came with") || !strings.Contains(text, "2 files were judged") {
 		b.Errorf("a release: %s", text)
 	}
 	items := b.text("#items")
@@ -242,11 +254,21 @@ func (w *world) testVerify(b *tab) {
 	for range 5 {
 		b.press("#tamper")
 		b.judged("refused")
-		if got := eval[string](b, code); got != string(verify.CodeNotListed) {
+		if got := eval[string](b, code); got != string(verify.CodeBadMetadata) {
 			b.Errorf("a changed byte of a file: %s", got)
 		}
 		b.press("#restore")
 		b.judged("accepted")
+	}
+	// Of two files of one name both are judged.
+	twins := w.Path("twins")
+	for folder, content := range map[string]string{"install-me": "firmware of a stranger\n", "zz": read(b, w.file)} {
+		must(b, os.MkdirAll(filepath.Join(twins, folder), 0o755))
+		must(b, os.WriteFile(filepath.Join(twins, folder, "firmware.bin"), []byte(content), 0o644))
+	}
+	b.drop("#zone", w.vendor, twins)
+	if text := b.judged("refused"); !strings.Contains(text, "twins/install-me/firmware.bin") {
+		b.Errorf("two files of one name: %s", text)
 	}
 	b.drop("#zone", release, proof)
 	b.judged("proved")
@@ -287,6 +309,7 @@ func (w *world) testVerify(b *tab) {
 func (w *world) testOffline(b *tab) {
 	b.goTo("/verify")
 	b.until("ready", ready)
+	b.name(w.id)
 	b.offline()
 	b.expects("ERR_INTERNET_DISCONNECTED")
 	if got := run(b, chromedp.Evaluate[string]("fetch('/about').then(() => 'there', () => 'gone')", chromedp.EvalAwaitPromise)); got != "gone" {

@@ -25,6 +25,7 @@ type world struct {
 	pages  string // URL of the auditor's
 	vendor string // folder of the vendor's metadata, with proofs
 	file   string // path of a target file that the newest release lists
+	id     string // of the vendor's repository
 
 	paths []string // of pages, one of each of kinds
 }
@@ -43,6 +44,9 @@ func newWorld(t *testing.T) *world {
 	w.vendor, w.file = w.Path("vendor"), w.Path("firmware.bin")
 	v, err := testvendor.New(time.Now().AddDate(1, 0, 0))
 	must(t, err)
+	first, err := tuf.ParseJSON(v.Files()["1.root.json"])
+	must(t, err)
+	w.id = first.PayloadDigest.String()
 	content := []byte("firmware, the first version\n")
 	release := func(v *testvendor.Vendor, dir string, change func()) {
 		change()

@@ -174,6 +174,14 @@ func (v *Vendor) delegate(from, role string, key *metadata.Key, paths []string) 
 	return nil
 }
 
+// Withdraw takes back all that a role delegates. Its next release publishes it; the files
+// of the roles stay where they are.
+func (v *Vendor) Withdraw(from string) {
+	if m, ok := v.targets[from]; ok {
+		m.Signed.Delegations = nil
+	}
+}
+
 // Release publishes a new version of each role, in the order given, and the
 // snapshot and timestamp that go with them.
 func (v *Vendor) Release(roles ...string) error {

@@ -6,11 +6,13 @@ import "./wasm_exec.js";
 const $ = (id) => document.getElementById(id);
 const zone = $("zone");
 const policy = $("policy");
-const stated = policy.value; // this site's policy
+// This site's policy. What stands in the field may be what a browser has restored.
+const stated = policy.defaultValue;
+const repository = $("repository");
 
 let tuflog; // what the program offers, once it runs
-let files = []; // {name, blob, content or digest}
-let changed = null; // {name, at}: the byte that is flipped
+let files = []; // {name, blob}; the name has the folders, so that no two of a folder have one
+let changed = null; // {file, at}: the byte that is flipped
 let last = null; // the verdict
 let turn = 0; // counts what was asked, so that a late answer is not shown
 
@@ -22,8 +24,8 @@ function element(tag, text, className) {
   return e;
 }
 
-const tones = { proved: "good", listed: "good", accepted: "good", unproved: "wait", refused: "bad", unable: "wait" };
-const words = { proved: "proved", listed: "released", accepted: "accepted", unproved: "unproved", refused: "refused", unable: "not judged" };
+const tones = { proved: "good", listed: "good", accepted: "good", unnamed: "wait", unwitnessed: "wait", unproved: "wait", refused: "bad", unable: "wait" };
+const words = { proved: "proved", listed: "released", accepted: "accepted", unnamed: "by whom?", unwitnessed: "not witnessed", unproved: "unproved", refused: "refused", unable: "not judged" };
 
 function badge(outcome) {
   return element("span", words[outcome], "badge " + tones[outcome]);
@@ -63,9 +65,9 @@ function witnesses(release) {
 }
 
 function show(item) {
-  const card = element("article", undefined, "item " + tones[item.outcome]);
+  const card = element("article", undefined, "item " + (item.aside ? "wait" : tones[item.outcome]));
   const head = element("h3");
-  head.append(element("bdi", item.name), badge(item.outcome));
+  head.append(element("bdi", item.name), item.aside ? element("span", "does not count", "badge wait") : badge(item.outcome));
   if (item.code) head.append(element("code", item.code));
   card.append(head, element("p", sentence(item.text)));
   const rows = [];
@@ -100,13 +102,13 @@ function render(verdict) {
   p.append(badge(verdict.outcome));
   if (verdict.code) p.append(" ", element("code", verdict.code));
   box.append(p, element("p", verdict.text));
-  if (verdict.not_proved) {
-    box.append(element("p", "Not proved by these files:"));
-    const list = element("ul");
-    for (const text of verdict.not_proved) list.append(element("li", text));
-    box.append(list);
-  }
-  box.append(element("p", "Judged at " + time(new Date().toISOString().slice(0, 19) + "Z") + ", by this machine’s clock, in this browser.", "meta"));
+  if (verdict.code === "wrong-log" && $("logs")) box.append(element("p", "This site has policies of other logs, too: choose one under “Who is trusted”."));
+  box.append(element("p", "Not proved by these files:"));
+  const list = element("ul");
+  for (const text of verdict.not_proved) list.append(element("li", text));
+  box.append(list);
+  if (verdict.policy) box.append(element("p", "By " + verdict.policy + ".", "policy"));
+  box.append(element("p", (verdict.files === 1 ? "1 file was" : verdict.files + " files were") + " judged at " + time(new Date().toISOString().slice(0, 19) + "Z") + ", by this machine’s clock, in this browser.", "meta"));
   $("outcome").replaceChildren(box);
   const cards = (verdict.items || []).map(show);
   $("items").replaceChildren(...cards.splice(0, 4));
@@ -120,8 +122,8 @@ function render(verdict) {
 }
 
 // flipped returns bytes with the changed one, if it is in this part of the file.
-function flipped(name, bytes, from) {
-  if (changed && changed.name === name && changed.at >= from && changed.at < from + bytes.length) {
+function flipped(file, bytes, from) {
+  if (changed && changed.file === file && changed.at >= from && changed.at < from + bytes.length) {
     bytes = bytes.slice();
     bytes[changed.at - from] ^= 1;
   }
@@ -131,12 +133,12 @@ function flipped(name, bytes, from) {
 // read returns a file as the program takes it. A long one is hashed piece by piece.
 async function read(file) {
   if (file.blob.size <= tuflog.maxContent) {
-    return { name: file.name, content: flipped(file.name, new Uint8Array(await file.blob.arrayBuffer()), 0) };
+    return { name: file.name, content: flipped(file, new Uint8Array(await file.blob.arrayBuffer()), 0) };
   }
   const hasher = tuflog.hasher();
   let from = 0;
   for await (const part of pieces(file.blob)) {
-    hasher.write(flipped(file.name, part, from));
+    hasher.write(flipped(file, part, from));
     from += part.length;
     $("ready").textContent = file.name + ": " + Math.floor((100 * from) / file.blob.size) + " % is hashed.";
   }
@@ -160,9 +162,9 @@ async function judge() {
     const input = [];
     for (const file of files) input.push(await read(file));
     if (mine !== turn) return;
-    verdict = JSON.parse(tuflog.judge(policy.value, Date.now(), input));
+    verdict = JSON.parse(tuflog.judge(policy.value, Date.now(), input, repository.value, policy.value !== stated));
   } catch (err) {
-    verdict = { outcome: "unable", text: "This could not be judged: " + err.message + "." };
+    verdict = { outcome: "unable", text: "This could not be judged: " + err.message + ".", not_proved: ["Anything: nothing was judged."], files: 0 };
   }
   last = verdict;
   $("ready").textContent = ready;
@@ -173,12 +175,11 @@ async function judge() {
   $("tampered").hidden = changed === null;
 }
 
-// take judges the dropped files.
-async function take(blobs) {
-  const names = new Map();
-  for (const blob of blobs) names.set(blob.name, { name: blob.name, blob });
-  if (names.size === 0) return;
-  files = [...names.values()];
+// take judges the dropped files, all of them: of two files of one name in different folders
+// both count.
+async function take(found) {
+  if (found.length === 0) return;
+  files = found;
   changed = null;
   await judge();
   $("verdict-head").focus();
@@ -205,16 +206,21 @@ async function tamper() {
   if (to <= from) return;
   const at = from + Math.floor(Math.random() * (to - from));
   const [byte] = new Uint8Array(await file.blob.slice(at, at + 1).arrayBuffer());
-  changed = { name: file.name, at };
+  changed = { file, at };
   const hex = (n) => "0x" + n.toString(16).padStart(2, "0");
   $("tampered").replaceChildren("One bit of byte " + at + " of ", element("bdi", file.name), " is changed, from " + hex(byte) + " to " + hex(byte ^ 1) + ", in this page’s copy. Your file is as it was.");
   await judge();
   $("restore").focus();
 }
 
+// named gives a chosen file the name that it has below the folder that was chosen.
+function named(blob) {
+  return { name: blob.webkitRelativePath || blob.name, blob };
+}
+
 // walk lists the files below what was dropped, which may be a folder.
 async function walk(entry) {
-  if (entry.isFile) return [await new Promise((ok, no) => entry.file(ok, no))];
+  if (entry.isFile) return [{ name: entry.fullPath.replace(/^\/+/, ""), blob: await new Promise((ok, no) => entry.file(ok, no)) }];
   const reader = entry.createReader();
   const found = [];
   for (;;) {
@@ -226,7 +232,7 @@ async function walk(entry) {
 
 async function dropped(transfer) {
   const entries = [...transfer.items].map((i) => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
-  if (entries.length === 0) return [...transfer.files];
+  if (entries.length === 0) return [...transfer.files].map(named);
   return (await Promise.all(entries.map(walk))).flat();
 }
 
@@ -246,7 +252,7 @@ function listen() {
   });
   for (const id of ["files", "folder"]) {
     $(id).addEventListener("change", async (e) => {
-      const chosen = [...e.target.files];
+      const chosen = [...e.target.files].map(named);
       await take(chosen);
       e.target.value = ""; // the same again is a change, too
     });
@@ -268,6 +274,7 @@ function listen() {
     $("reset").hidden = policy.value === stated;
     judge();
   });
+  repository.addEventListener("input", judge);
   $("reset").addEventListener("click", () => {
     policy.value = stated;
     $("reset").hidden = true;

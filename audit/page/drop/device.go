@@ -1,8 +1,8 @@
 package drop
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -10,20 +10,23 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
-// source is the files as a verify.Source: a repository, or a device's folder.
+// source is the files as a verify.Source: what a device finds that is given them as a
+// repository. Which file is which it knows by their names alone, as device.Folder does.
 type source struct {
-	root  *dropped
-	files map[string]*dropped
+	root  []byte
+	files map[string]*dropped // by their names without folders
+	twins map[string]string   // of names that two different files have: both, with folders
 }
 
 // Kept is verify.Source's: a device that has nothing but its root.
 func (s *source) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
 	if role == tuf.RoleRoot {
-		return s.root.Content, verify.Sidecars{}, nil
+		return s.root, verify.Sidecars{}, nil
 	}
 	return nil, verify.Sidecars{}, nil
 }
@@ -34,70 +37,118 @@ func (s *source) Keep(context.Context, verify.Accepted) error { return nil }
 // missing is the error of a file that was not dropped.
 type missing string
 
-func (name missing) Error() string      { return string(name) + " is not among the files" }
-func (missing) Is(target error) bool    { return target == fs.ErrNotExist }
-func named(role string, v int64) string { return strconv.FormatInt(v, 10) + "." + role + ".json" }
+func (name missing) Error() string { return string(name) + " is not among the files" }
+
+// Is makes it fs.ErrNotExist.
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Fetch is verify.Source's.
 func (s *source) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
-	names := []string{named(r.Role, r.Listed), named(tuf.EscapeRole(r.Role), r.Listed)}
-	if r.Role == tuf.RoleRoot {
-		if newest := s.files["root.json"]; newest != nil && newest.metadata.Version == r.Version {
-			names = append(names, "root.json")
-		}
-	} else {
-		names = append(names, r.Role+".json", tuf.EscapeRole(r.Role)+".json")
+	name := s.nameOf(r)
+	if name == "" {
+		return nil, missing(r.FileName())
 	}
-	for _, name := range names {
-		f := s.files[name]
-		if f == nil {
-			continue
-		}
-		switch r.Suffix {
-		case verify.SidecarSuffix:
-			f = f.proof
-		case verify.LatestSuffix:
-			f = f.latest
-		}
-		if f == nil {
-			break
-		}
-		if int64(len(f.Content)) > r.MaxLength {
-			return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: r.Role, Detail: fmt.Sprintf("%s has %d bytes, more than %d", f.Name, len(f.Content), r.MaxLength)}
-		}
-		return f.Content, nil
+	if both, ok := s.twins[name+r.Suffix]; ok {
+		return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: r.Role, Detail: both + " are two different files of one name"}
 	}
-	return nil, missing(r.FileName())
+	f := s.files[name+r.Suffix]
+	switch {
+	case f == nil:
+		return nil, missing(r.FileName())
+	case f.Content == nil || int64(len(f.Content)) > r.MaxLength:
+		return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: r.Role, Detail: fmt.Sprintf("%s has more than %d bytes", tuf.Word(f.Name), r.MaxLength)}
+	}
+	return f.Content, nil
 }
 
-// device runs the workflow of a device, if there is enough to begin with: a root, a timestamp
-// and a snapshot.
-func (j *judge) device(ctx context.Context) {
-	s := &source{files: map[string]*dropped{}}
-	kinds := map[string]bool{}
-	for _, m := range j.metadata {
-		s.files[m.Name] = m
-		kinds[m.metadata.Type] = true
-		if m.metadata.Root != nil && (s.root == nil || m.metadata.Version < s.root.metadata.Version) {
-			s.root = m
+// nameOf finds a file, without its suffix, under the names that repositories and devices use;
+// empty if it is not there.
+func (s *source) nameOf(r verify.Request) string {
+	prefix := strconv.FormatInt(r.Listed, 10) + "."
+	names := []string{prefix + r.Role + ".json", prefix + tuf.EscapeRole(r.Role) + ".json", r.Role + ".json", tuf.EscapeRole(r.Role) + ".json"}
+	if r.Role == tuf.RoleRoot {
+		// root.json is the newest root; it may be a copy of one that was given already.
+		newest := s.files["root.json"]
+		if names = names[:1]; newest != nil && newest.metadata != nil && (newest.metadata.Version == r.Version || newest.metadata.Version > r.Version && r.Suffix == "") {
+			names = append(names, "root.json")
 		}
 	}
-	if !kinds[tuf.RoleRoot] || !kinds[tuf.RoleTimestamp] || !kinds[tuf.RoleSnapshot] {
+	for _, name := range names {
+		if s.files[name] != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// lowestRoot is the root with the lowest version in its name, or root.json; nil: there is none.
+func (s *source) lowestRoot() *dropped {
+	lowest, found := int64(0), s.files["root.json"]
+	for name, f := range s.files {
+		digits, ok := strings.CutSuffix(name, ".root.json")
+		if v, err := proofs.ParseDecimal(digits); ok && err == nil && (lowest == 0 || v < lowest) {
+			lowest, found = v, f
+		}
+	}
+	return found
+}
+
+// twins refuses two different files of metadata, or proofs, of one name in different folders:
+// a device sees one of them, and which is not known.
+func (j *judge) twins() {
+	seen := map[string]*dropped{}
+	for _, f := range slices.Concat(j.metadata, j.doubtful, j.proofs) {
+		other := seen[f.base()]
+		seen[f.base()] = f
+		if other != nil && other.digest() != f.digest() {
+			j.add(refusedItem(f.Name, "metadata", &verify.Refusal{Code: verify.CodeBadMetadata, Detail: fmt.Sprintf("%s and %s are two different files of one name", tuf.Word(other.Name), tuf.Word(f.Name))}))
+		}
+	}
+}
+
+// begin finds out whether there is all that a device begins with: a root, a timestamp and a
+// snapshot, by their names. Then all must be of the root's repository, unless one was named.
+func (j *judge) begin() {
+	s := &source{files: map[string]*dropped{}, twins: map[string]string{}}
+	snapshot := false
+	for _, f := range slices.Concat(j.metadata, j.doubtful, j.proofs, j.others) {
+		base := f.base()
+		if other := s.files[base]; other == nil {
+			s.files[base] = f
+		} else if other.digest() != f.digest() {
+			s.twins[base] = tuf.Word(other.Name) + " and " + tuf.Word(f.Name)
+		}
+		snapshot = snapshot || base == "snapshot.json" || strings.HasSuffix(base, ".snapshot.json")
+	}
+	root := s.lowestRoot()
+	if root == nil || s.files["timestamp.json"] == nil || !snapshot {
 		return
 	}
+	s.root, j.folder = root.Content, s
+	if j.repository.IsZero() && root.metadata != nil {
+		j.repository = root.metadata.PayloadDigest
+	}
+}
+
+// device runs the workflow of a device.
+func (j *judge) device(ctx context.Context) {
 	const name, what = "all of them", "update"
-	install := verify.DefaultInstallPolicy()
-	state, err := verify.Pin(s.root.Content, install)
-	if err != nil {
-		j.add(refusedItem(name, what, err))
+	if j.folder == nil {
 		return
 	}
-	client, err := verify.Refresh(ctx, verify.Config{Policy: j.policy, Install: install, Now: j.now, MaxRoots: math.MaxInt}, state, s)
-	var lacking []string
+	install := verify.DefaultInstallPolicy()
+	if j.named {
+		install.Repository = j.repository
+	}
+	state, err := verify.Pin(j.folder.root, install)
+	var client *verify.Client
+	if err == nil {
+		client, err = verify.Refresh(ctx, verify.Config{Policy: j.policy, Install: install, Now: j.now, MaxRoots: math.MaxInt}, state, j.folder)
+	}
 	if err == nil {
 		err = client.Delegated(ctx, func(r verify.Request, err error) error {
 			if isMissing(err) {
-				lacking = append(lacking, r.Role)
+				j.lacking = append(j.lacking, r.Role)
 				return nil
 			}
 			return err
@@ -107,32 +158,44 @@ func (j *judge) device(ctx context.Context) {
 		j.add(refusedItem(name, what, err))
 		return
 	}
+	slices.Sort(j.lacking)
 	j.client = client
-	targets := client.Metadata(tuf.RoleTargets)
+	j.setAside()
+	root, targets := client.Metadata(tuf.RoleRoot), client.Metadata(tuf.RoleTargets)
 	item := Item{Name: name, What: what, Outcome: Accepted,
-		Text: fmt.Sprintf("a device of repository %s with root version %d would accept version %d of targets at %s", client.Repository().Short(), s.root.metadata.Version, targets.Version, stamp(j.now))}
-	keys := client.Metadata(tuf.RoleRoot).Root.KeySet(tuf.RoleTargets)
-	item.Signed = fmt.Sprintf("checked: targets by %s", short(targets.Signers(keys)))
-	if n := len(lacking); n > 0 {
-		slices.Sort(lacking)
-		item.Notes = append(item.Notes, fmt.Sprintf("Delegated roles that are listed and not among the files, so not checked (%d): %s.", n, words(lacking)))
+		Text: fmt.Sprintf("a device of repository %s that begins with root version %d of these would accept version %d of targets at %s", client.Repository(), state.Root.Version, targets.Version, stamp(j.now))}
+	item.Signed = fmt.Sprintf("checked: targets by %s", short(targets.Signers(root.Root.KeySet(tuf.RoleTargets))))
+	if n := len(j.lacking); n > 0 {
+		item.Notes = append(item.Notes, fmt.Sprintf("Delegated roles that are listed and not among the files, so not checked (%d): %s.", n, words(j.lacking)))
 	}
 	j.add(item)
 }
 
+// setAside notes the results for metadata that the device has not looked at, such as older
+// releases. What is refused counts all the same.
+func (j *judge) setAside() {
+	for i := range j.verdict.Items {
+		item := &j.verdict.Items[i]
+		m := slices.IndexFunc(j.metadata, func(m *dropped) bool { return m.Name == item.Name })
+		if m < 0 || item.Outcome == Refused {
+			continue
+		}
+		item.Aside = !slices.ContainsFunc(j.client.Accepted(), func(a verify.Accepted) bool {
+			return a.Metadata.FileDigest == j.metadata[m].metadata.FileDigest
+		})
+		if item.Aside && item.What == "release" {
+			item.Notes = append(item.Notes, "A device that is given all of these does not look at it.")
+		}
+		if !item.Aside && item.Outcome == Unproved {
+			item.Outcome, item.Text = Accepted, strings.TrimSuffix(item.Text, ": files of this kind have no proof of their own, and are checked together with all others of a repository")
+		}
+	}
+}
+
 // isMissing reports whether nothing but a file that was not dropped is in the way.
 func isMissing(err error) bool {
-	for err != nil {
-		if _, ok := err.(missing); ok {
-			return true
-		}
-		u, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return false
-		}
-		err = u.Unwrap()
-	}
-	return false
+	var r *verify.Refusal
+	return errors.As(err, &r) && r.Code == verify.CodeNetwork && errors.Is(err, fs.ErrNotExist)
 }
 
 const maxWords = 5
@@ -151,78 +214,3 @@ func words(names []string) string {
 	return b.String()
 }
 
-// file judges a file that is neither metadata nor a proof: by which proved releases it is
-// listed.
-func (j *judge) file(ctx context.Context, f *dropped) {
-	digest := f.digest()
-	item := Item{Name: f.Name, What: "file", Outcome: Listed, Digest: &digest}
-	var places []string
-	proved, other := false, ""
-	for _, m := range j.metadata {
-		if m.metadata.Targets == nil || m.logged == nil {
-			continue
-		}
-		proved = true
-		for path, t := range m.metadata.Targets.Files() {
-			switch {
-			case !digest.is(t):
-				if base := path[strings.LastIndex(path, "/")+1:]; f.Name == base || strings.HasSuffix(f.Name, "."+base) {
-					other = fmt.Sprintf("; under this name %s lists another: %d bytes, SHA-256 %s", tuf.Word(m.Name), t.Length, tuf.Word(t.Hashes["sha256"]))
-				}
-				continue
-			case len(places) > maxWords:
-				continue
-			case j.installs(ctx, path, digest):
-				item.Outcome = Accepted
-				places = append(places, fmt.Sprintf("a device that asks for %s would install it", tuf.Word(path)))
-			default:
-				places = append(places, fmt.Sprintf("version %d of role %s lists it as %s", m.metadata.Version, tuf.Word(m.logged.Leaf.Role), tuf.Word(path)))
-			}
-		}
-	}
-	switch {
-	case bytes.HasPrefix(f.Content, []byte(bundleLine)):
-		item.Outcome, item.Text = Unproved, "this is a bundle, which updater bundle verify opens; here, drop the files that it was made of"
-	case len(places) > 0:
-		item.Text = strings.Join(places, "; ")
-	case proved && (other != "" || len(j.others) == 1):
-		item.Outcome, item.Code = Refused, string(verify.CodeNotListed)
-		item.Text = "none of the proved releases here lists a file with these bytes" + other
-	case proved: // such as a file that explains the others
-		item.Outcome, item.Text = Unproved, "none of the proved releases here lists it"
-	default:
-		item.Outcome, item.Text = Unproved, "no proved release is here that could list it"
-	}
-	j.add(item)
-}
-
-// bundleLine begins a bundle: docs/formats.md.
-const bundleLine = "tuflog bundle v1\n"
-
-// installs reports whether a device that has accepted the files takes one with this digest
-// for a path.
-func (j *judge) installs(ctx context.Context, path string, digest Digest) bool {
-	if j.client == nil {
-		return false
-	}
-	found, err := j.client.Locate(ctx, path)
-	return err == nil && found.Target != nil && digest.is(*found.Target)
-}
-
-// is reports whether the digest is that of a target: all that is listed of it, and at least
-// one hash.
-func (d Digest) is(t tuf.TargetFile) bool {
-	if t.Length >= 0 && t.Length != d.Length {
-		return false
-	}
-	known := 0
-	for algorithm, want := range map[string]string{"sha256": d.SHA256, "sha512": d.SHA512} {
-		if have, ok := t.Hashes[algorithm]; ok {
-			if have != want {
-				return false
-			}
-			known++
-		}
-	}
-	return known > 0
-}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ const MaxFiles = 4096
 
 // File is a file that was dropped.
 type File struct {
-	Name    string // without folders
+	Name    string // with the folders that it was found in, such as "targets/firmware.bin"
 	Content []byte // all of it; nil: only its digest is known, because it is longer than MaxContent
 	Digest  Digest // of one without Content
 }
@@ -35,31 +36,45 @@ const MaxContent = tuf.MaxFileSize
 // Input is what is judged, by what, and when.
 type Input struct {
 	Policy string // text of a trust policy, c2sp.org/tlog-policy
-	Files  []File
-	Now    time.Time
+	Edited bool   // the policy is the visitor's, and not the one that the page came with
+	// Repository is the id of the repository that the files must be of, 64 digits of hex;
+	// empty: the visitor has named none, so that anybody's would pass.
+	Repository string
+	Files      []File
+	Now        time.Time
 }
 
 // Outcome is the result for a file or for all of them together.
 type Outcome string
 
-// The outcomes, of which a result for several is the worst.
+// The outcomes. A result for several is Refused if one is, or else Unproved if one is, and
+// only then what is proved of them.
 const (
-	Proved   Outcome = "proved"   // it is in the log
-	Listed   Outcome = "listed"   // a proved release lists it
-	Accepted Outcome = "accepted" // a device would take it
-	Unproved Outcome = "unproved" // nothing is proved, and nothing is wrong
-	Refused  Outcome = "refused"  // a device would refuse it
-	Unable   Outcome = "unable"   // it could not be judged: the policy cannot be read, or there is too much
+	Proved      Outcome = "proved"      // it is in the log
+	Listed      Outcome = "listed"      // a proved release lists it
+	Accepted    Outcome = "accepted"    // a device would take it
+	Unnamed     Outcome = "unnamed"     // one of these, but of a repository that nobody has named
+	Unwitnessed Outcome = "unwitnessed" // one of these, but the policy asks for no witness
+	Unproved    Outcome = "unproved"    // nothing is proved, and nothing is wrong
+	Refused     Outcome = "refused"     // a device would refuse it
+	Unable      Outcome = "unable"      // it could not be judged: the policy cannot be read, or there is too much
 )
+
+func (o Outcome) good() bool { return o == Proved || o == Listed || o == Accepted }
 
 // Verdict is the result for all files.
 type Verdict struct {
 	Outcome Outcome `json:"outcome"`
 	Code    string  `json:"code,omitempty"` // of verify.Codes, if refused
-	Text    string  `json:"text"`           // a sentence
+	Text    string  `json:"text"`           // sentences
 	Items   []Item  `json:"items,omitempty"`
-	// NotProved says what these files leave open, besides what no file can prove.
-	NotProved []string `json:"not_proved,omitempty"`
+	// NotProved says what these files leave open, besides what no file can prove. It is never
+	// empty.
+	NotProved []string `json:"not_proved"`
+	// Policy says by which policy it was judged: whose it is, its logs and how many of its
+	// witnesses are enough. Empty: it cannot be read.
+	Policy string `json:"policy,omitempty"`
+	Files  int    `json:"files"` // how many were judged
 }
 
 // Item is the result for one file.
@@ -74,6 +89,8 @@ type Item struct {
 	Signed string   `json:"signed,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 	Digest *Digest  `json:"digest,omitempty"`
+	// Aside reports that a device does not look at it, so that it does not count.
+	Aside bool `json:"aside,omitempty"`
 }
 
 // Logged is what a proof has shown.
@@ -107,24 +124,36 @@ type Digest struct {
 type dropped struct {
 	File
 	metadata *tuf.Metadata
+	fault    error    // why it is not the metadata that it seems to be
 	proof    *dropped // beside metadata
 	latest   *dropped // beside it, with a newer checkpoint
 	taken    bool     // a proof that lies beside a file
 	logged   *verify.Logged
 }
 
+// base is the name without folders: a device has its metadata in one.
+func (d *dropped) base() string { return path.Base(d.Name) }
+
 // judge is one run of Judge.
 type judge struct {
-	policy   *proofs.Policy
-	now      time.Time
-	metadata []*dropped
-	proofs   []*dropped
-	others   []*dropped
-	client   *verify.Client // of a device that has accepted all; nil: none has
-	verdict  Verdict
+	policy     *proofs.Policy
+	named      bool       // the visitor has named the repository
+	repository tuf.Digest // that the files must be of; zero: of any
+	now        time.Time
+	metadata   []*dropped
+	proofs     []*dropped
+	doubtful   []*dropped // that a device would refuse, unless a release lists them as targets
+	others     []*dropped
+	folder     *source        // all that a device begins with; nil: it is not all there
+	client     *verify.Client // of a device that has accepted it; nil: none has
+	lacking    []string       // delegated roles that are listed and not there
+	verdict    Verdict
 }
 
-// Judge judges files together. Of its results those that matter most come first.
+// Judge judges files together. Its result is never better than that of a device with this
+// policy, given these files: whoever can put a file into a folder could otherwise have it
+// called released by another one. Of the results for each file those that matter most come
+// first.
 func Judge(ctx context.Context, in Input) Verdict {
 	policy, err := proofs.ParsePolicy([]byte(in.Policy))
 	switch {
@@ -136,10 +165,19 @@ func Judge(ctx context.Context, in Input) Verdict {
 		return unable("There are %d files, more than the %d that are judged at once.", len(in.Files), MaxFiles)
 	}
 	j := &judge{policy: policy, now: in.Now}
+	if name := strings.TrimSpace(in.Repository); name != "" {
+		if j.repository, err = tuf.ParseDigest(name); err != nil || j.repository.IsZero() {
+			return unable("The repository %s cannot be read: an id has 64 digits of hex.", tuf.Word(name))
+		}
+		j.named = true
+	}
+	j.verdict.Policy, j.verdict.Files = told(policy, in.Edited), len(in.Files)
 	for _, f := range in.Files {
 		j.sort(f)
 	}
 	j.pair()
+	j.twins()
+	j.begin()
 	// Roots first: what a root says of keys counts once it is known whose it is.
 	for _, m := range j.metadata {
 		if m.metadata.Root != nil {
@@ -151,12 +189,13 @@ func Judge(ctx context.Context, in Input) Verdict {
 			j.release(m)
 		}
 	}
+	j.device(ctx)
 	for _, p := range j.proofs {
 		if !p.taken {
 			j.lone(p)
 		}
 	}
-	j.device(ctx)
+	j.settle()
 	for _, f := range j.others {
 		j.file(ctx, f)
 	}
@@ -165,7 +204,7 @@ func Judge(ctx context.Context, in Input) Verdict {
 }
 
 func unable(format string, args ...any) Verdict {
-	return Verdict{Outcome: Unable, Text: fmt.Sprintf(format, args...)}
+	return Verdict{Outcome: Unable, Text: fmt.Sprintf(format, args...), NotProved: []string{"Anything: nothing was judged."}}
 }
 
 const firstLine = "c2sp.org/tlog-proof@"
@@ -181,7 +220,8 @@ func (j *judge) sort(f File) {
 	case bytes.HasPrefix(bytes.TrimLeft(f.Content, " \t\r\n"), []byte("{")) && bytes.Contains(f.Content, []byte(`"signatures"`)):
 		m, err := tuf.ParseJSON(f.Content)
 		if err != nil {
-			j.add(refusedItem(f.Name, "metadata", &verify.Refusal{Code: verify.CodeBadMetadata, Detail: "the file cannot be read", Err: err}))
+			d.fault = &verify.Refusal{Code: verify.CodeBadMetadata, Detail: "the file cannot be read", Err: err}
+			j.doubtful = append(j.doubtful, d)
 			return
 		}
 		d.metadata = m
@@ -226,71 +266,6 @@ func refusedItem(name, what string, err error) Item {
 		item.Code, item.Text = string(r.Code), r.Text()
 	}
 	return item
-}
-
-// conclude says what the results are together: one that is refused, or else the most that is
-// proved.
-func (j *judge) conclude() {
-	v := &j.verdict
-	of := func(o Outcome) int { return slices.IndexFunc(v.Items, func(i Item) bool { return i.Outcome == o }) }
-	v.Items = ordered(v.Items, j.client != nil)
-	open := of(Unproved)
-	if n := of(Refused); n >= 0 {
-		i := v.Items[n]
-		v.Outcome, v.Code, v.Text = Refused, i.Code, fmt.Sprintf("Refused: %s: %s.", tuf.Word(i.Name), i.Text)
-		return
-	}
-	v.Outcome, v.Text = Unproved, "Nothing is proved."
-	for _, o := range []struct {
-		Outcome
-		begins string
-	}{{Accepted, "Accepted"}, {Listed, "Released"}, {Proved, "Proved"}} {
-		if n := of(o.Outcome); n >= 0 {
-			v.Outcome, v.Text = o.Outcome, fmt.Sprintf("%s: %s.", o.begins, v.Items[n].Text)
-			break
-		}
-	}
-	switch {
-	case v.Outcome == Unproved:
-		if len(v.Items) == 1 {
-			v.Text = fmt.Sprintf("Nothing is proved: %s.", v.Items[open].Text)
-		}
-	case j.client == nil:
-		v.NotProved = append(v.NotProved, "That this is the newest release: for that, root, snapshot and timestamp of the repository have to be among the files.")
-		if open >= 0 {
-			v.NotProved = append(v.NotProved, "Anything about the files that are called unproved.")
-		}
-	}
-}
-
-// ordered returns results in the order in which a reader wants them. Where a device has
-// accepted all, what it has checked besides is not told one by one.
-func ordered(items []Item, accepted bool) []Item {
-	rank := func(i Item) int {
-		switch {
-		case i.Outcome == Refused:
-			return 0
-		case i.What == "file" && i.Outcome != Unproved:
-			return 1
-		case i.What == "update":
-			return 2
-		case i.What == "file":
-			return 3
-		case i.Outcome == Proved:
-			return 4
-		}
-		return 5
-	}
-	if accepted {
-		items = slices.DeleteFunc(items, func(i Item) bool { return i.What == tuf.RoleSnapshot || i.What == tuf.RoleTimestamp })
-	}
-	slices.SortStableFunc(items, func(a, b Item) int {
-		if c := cmp.Compare(rank(a), rank(b)); c != 0 || a.Release == nil || b.Release == nil {
-			return c
-		}
-		return cmp.Compare(b.Release.Index, a.Release.Index) // the newest first
-	})
-	return items
 }
 
 // Hasher computes the digest of a file that comes in pieces.

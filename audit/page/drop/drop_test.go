@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/audit/page/drop"
 	"github.com/tuflog/tuflog/bench/testlog"
 	"github.com/tuflog/tuflog/bench/testrepo"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -19,7 +20,9 @@ import (
 type world struct {
 	t      *testing.T
 	policy string
-	files  map[string][]byte
+	// repository is named in what is judged; empty: none is.
+	repository string
+	files      map[string][]byte
 }
 
 func newWorld(t *testing.T) *world {
@@ -37,6 +40,11 @@ func newWorld(t *testing.T) *world {
 			w.files[e.Name()] = []byte(read(t, dir, folder, e.Name()))
 		}
 	}
+	first, err := tuf.ParseJSON(w.files["1.root.json"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.repository = first.PayloadDigest.String()
 	return w
 }
 
@@ -51,7 +59,7 @@ func read(t *testing.T, path ...string) string {
 // drop judges files of the world, by name; a change of one is made first.
 func (w *world) drop(change func(name string, content []byte) []byte, names ...string) drop.Verdict {
 	w.t.Helper()
-	in := drop.Input{Policy: w.policy, Now: time.Now()}
+	in := drop.Input{Policy: w.policy, Repository: w.repository, Now: time.Now()}
 	for _, name := range names {
 		content, ok := w.files[name]
 		if !ok {
@@ -103,8 +111,8 @@ func TestJudge(t *testing.T) {
 		text    string
 	}{
 		{"release and proof", []string{release, proof}, nil, drop.Proved, "", "version 2 of role targets"},
-		{"with its file", []string{release, proof, target}, nil, drop.Listed, "", "Released: version 2 of role targets lists it as firmware.bin."},
-		{"all of a repository", w.all(), nil, drop.Accepted, "", "a device that asks for firmware.bin would install it"},
+		{"with its file", []string{release, proof, target}, nil, drop.Listed, "", "lists it as firmware.bin."},
+		{"all of a repository", w.all(), nil, drop.Accepted, "", "that asks for firmware.bin would install it"},
 		{"release alone", []string{release}, nil, drop.Refused, verify.CodeNotLogged, proof},
 		{"file alone", []string{target}, nil, drop.Unproved, "", "no proved release is here"},
 		{"a bundle", []string{"update.bundle"}, nil, drop.Unproved, "", "updater bundle verify"},
@@ -115,16 +123,16 @@ func TestJudge(t *testing.T) {
 		{"a byte of the release", []string{release, proof}, replace(release, `"version":2`, `"version":3`), drop.Refused, verify.CodeBadProof, "version"},
 		{"a byte of a hash in it", []string{release, proof}, replace(release, `"length":8`, `"length":9`), drop.Refused, verify.CodeBadProof, "another payload"},
 		{"release that cannot be read", []string{release, proof}, replace(release, `"signed":{`, `"signed":[`), drop.Refused, verify.CodeBadMetadata, "cannot be read"},
-		{"a byte of the file", []string{release, proof, target}, replace(target, "firm", "germ"), drop.Refused, verify.CodeNotListed, "lists another: 8 bytes"},
+		{"a byte of the file", []string{release, proof, target}, replace(target, "firm", "germ"), drop.Refused, verify.CodeBadMetadata, "lists another file: 8 bytes"},
 		{"a line of the proof", []string{release, proof}, replace(proof, "log.example/updates\n", "log.example/update\n"), drop.Refused, verify.CodeBadProof, ""},
-		{"a file that explains", append(w.all(), "2.README"), func(name string, b []byte) []byte { return b }, drop.Accepted, "", ""},
+		{"a file that explains", append(w.all(), "2.README"), func(name string, b []byte) []byte { return b }, drop.Unproved, "", "Not all of it: 2.README"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w.t = t
 			w.files["2.README"] = []byte("nothing\n")
 			w.files["update.bundle"] = []byte("tuflog bundle v1\n\n")
 			v := w.drop(tt.change, tt.files...)
-			if v.Outcome != tt.outcome || v.Code != string(tt.code) || !strings.Contains(v.Text, tt.text) {
+			if v.Outcome != tt.outcome || v.Code != string(tt.code) || !strings.Contains(v.Text, tt.text) || len(v.NotProved) == 0 || v.Files != len(tt.files) {
 				t.Errorf("%s %q: %s\n%+v", v.Outcome, v.Code, v.Text, v.Items)
 			}
 		})
@@ -184,15 +192,20 @@ func TestDigestAlone(t *testing.T) {
 	for _, b := range w.files[target] {
 		h.Write([]byte{b})
 	}
-	in := drop.Input{Policy: w.policy, Now: time.Now(), Files: []drop.File{
+	in := drop.Input{Policy: w.policy, Repository: w.repository, Now: time.Now(), Files: []drop.File{
 		{Name: release, Content: w.files[release]}, {Name: proof, Content: w.files[proof]},
-		{Name: "download", Digest: h.Digest()},
+		{Name: "Downloads/firmware (1).bin", Digest: h.Digest()},
 	}}
 	if v := drop.Judge(t.Context(), in); v.Outcome != drop.Listed {
 		t.Errorf("%+v", v)
 	}
 	in.Files[2].Digest.Length++
-	if v := drop.Judge(t.Context(), in); v.Code != string(verify.CodeNotListed) {
+	if v := drop.Judge(t.Context(), in); v.Code != string(verify.CodeBadMetadata) {
+		t.Errorf("%+v", v)
+	}
+	// The bytes of one target are not those of another.
+	in.Files[2] = drop.File{Name: "download", Digest: h.Digest()}
+	if v := drop.Judge(t.Context(), in); v.Outcome != drop.Unproved || !strings.Contains(v.Text, "as firmware.bin, and no file that is called download") {
 		t.Errorf("%+v", v)
 	}
 }
@@ -209,7 +222,7 @@ func TestEveryByte(t *testing.T) {
 	for at := signed; at < end; at++ {
 		b := bytes.Clone(w.files[release])
 		b[at] ^= 1
-		v := drop.Judge(t.Context(), drop.Input{Policy: w.policy, Now: time.Now(), Files: []drop.File{{Name: release, Content: b}, {Name: proof, Content: w.files[proof]}}})
+		v := drop.Judge(t.Context(), drop.Input{Policy: w.policy, Repository: w.repository, Now: time.Now(), Files: []drop.File{{Name: release, Content: b}, {Name: proof, Content: w.files[proof]}}})
 		if v.Outcome != drop.Refused {
 			t.Fatalf("byte %d, %q: %s", at, w.files[release][at:at+1], v.Text)
 		}
@@ -223,7 +236,7 @@ func FuzzJudge(f *testing.F) {
 	const policy = "log log.example+9a17cc74+AX0FAN2MJHCk+kN5j3226ZxHteuBijp8PCBAdox7FVyo\nquorum none\n"
 	f.Fuzz(func(t *testing.T, name string, content []byte, beside string, other []byte) {
 		v := drop.Judge(t.Context(), drop.Input{Policy: policy, Now: time.Unix(1_800_000_000, 0), Files: []drop.File{{Name: name, Content: content}, {Name: beside, Content: other}}})
-		if v.Outcome == drop.Proved || v.Outcome == drop.Listed || v.Outcome == drop.Accepted || v.Text == "" {
+		if v.Outcome == drop.Proved || v.Outcome == drop.Listed || v.Outcome == drop.Accepted || v.Text == "" || len(v.NotProved) == 0 {
 			t.Errorf("%+v", v)
 		}
 	})

@@ -24,13 +24,19 @@ func (j *judge) release(m *dropped) {
 		j.add(item)
 		return
 	case j.newerHasProof(m):
-		item.Outcome = Unproved
+		item.Outcome, item.Aside = Unproved, true
 		item.Text = fmt.Sprintf("version %d of role %s comes without a proof, and a newer one is here that has one", m.metadata.Version, tuf.Word(roleOfName(m)))
+		j.add(item)
+		return
+	case m.metadata.PayloadDigest == j.repository && kind == tuf.RoleRoot:
+		item.Outcome = Proved
+		item.Text = fmt.Sprintf("the first root of repository %s, which is named by it", j.repository)
 		j.add(item)
 		return
 	default:
 		// A device knows the role; here a file without a proof has only its name.
-		j.add(refusedItem(m.Name, "release", &verify.Refusal{Code: verify.CodeNotLogged, Detail: fmt.Sprintf("%s version %d comes without a proof that it is logged: the file %s belongs beside it", kind, m.metadata.Version, m.Name+verify.SidecarSuffix)}))
+		m.fault = &verify.Refusal{Code: verify.CodeNotLogged, Detail: fmt.Sprintf("%s version %d comes without a proof that it is logged: the file %s belongs beside it", kind, m.metadata.Version, m.Name+verify.SidecarSuffix)}
+		j.doubtful = append(j.doubtful, m)
 		return
 	}
 	logged, err := j.check(m, m.proof)
@@ -48,15 +54,20 @@ func (j *judge) release(m *dropped) {
 	}
 	m.logged = logged
 	item.Outcome, item.Release = Proved, j.shown(logged)
-	item.Text = sentence(logged)
+	item.Text = logText(logged)
 	item.Signed = j.signed(logged.Leaf, m.metadata)
 	if named := roleOfName(m); named != logged.Leaf.Role {
 		item.Notes = append(item.Notes, fmt.Sprintf("The file's name says role %s, the log says %s.", tuf.Word(named), tuf.Word(logged.Leaf.Role)))
 	}
-	if !j.now.IsZero() && !j.now.Before(m.metadata.Expires) {
-		item.Notes = append(item.Notes, fmt.Sprintf("It expired at %s: a device installs nothing from it today.", stamp(m.metadata.Expires)))
-	} else {
+	switch {
+	case j.now.Before(m.metadata.Expires):
 		item.Notes = append(item.Notes, fmt.Sprintf("It expires at %s.", stamp(m.metadata.Expires)))
+	case j.folder != nil || j.newerHasProof(m):
+		// A device judges the ones that count, and older ones have all expired some day.
+		item.Notes = append(item.Notes, fmt.Sprintf("It expired at %s.", stamp(m.metadata.Expires)))
+	default:
+		item.Outcome, item.Code = Refused, string(verify.CodeExpired)
+		item.Text = fmt.Sprintf("it expired at %s, so that a device installs nothing from it; %s", stamp(m.metadata.Expires), item.Text)
 	}
 	j.add(item)
 }
@@ -73,7 +84,7 @@ func (j *judge) newerHasProof(m *dropped) bool {
 
 // roleOfName returns the role that a file's name states: N.ROLE.json or ROLE.json.
 func roleOfName(m *dropped) string {
-	name := strings.TrimSuffix(m.Name, ".json")
+	name := strings.TrimSuffix(m.base(), ".json")
 	if digits, rest, ok := strings.Cut(name, "."); ok {
 		if _, err := proofs.ParseDecimal(digits); err == nil {
 			name = rest
@@ -85,13 +96,17 @@ func roleOfName(m *dropped) string {
 	return name
 }
 
-// check checks a proof beside metadata. Which role and repository it is of is known from
-// the leaf alone, which the log has signed; all else must be as the metadata has it.
+// check checks a proof beside metadata. Which role it is of is known from the leaf alone,
+// which the log has signed, and the repository too where none must be; all else must be as the
+// metadata has it.
 func (j *judge) check(m, proof *dropped) (*verify.Logged, error) {
-	claim := verify.ClaimFor(tuf.Digest{}, m.metadata.Type, m.metadata)
+	claim := verify.ClaimFor(j.repository, m.metadata.Type, m.metadata)
 	if parsed, err := proofs.ParseProof(proof.Content); err == nil {
 		if entry, err := leaf.Parse(parsed.Extra); err == nil {
-			claim.Repository, claim.Role = entry.Repository, entry.Role
+			claim.Role = entry.Role
+			if j.repository.IsZero() {
+				claim.Repository = entry.Repository
+			}
 		}
 	}
 	if kind := m.metadata.Type; kind != tuf.TypeOf(claim.Role) {
@@ -108,21 +123,26 @@ func (j *judge) lone(p *dropped) {
 		entry, err = leaf.Parse(parsed.Extra)
 	}
 	if err != nil {
-		j.add(refusedItem(p.Name, "proof", &verify.Refusal{Code: verify.CodeBadProof, Detail: "the proof cannot be read", Err: err}))
+		p.fault = &verify.Refusal{Code: verify.CodeBadProof, Detail: "the proof cannot be read", Err: err}
+		j.doubtful = append(j.doubtful, p)
 		return
 	}
-	logged, err := verify.CheckSidecar(p.Content, verify.Claim{Repository: entry.Repository, Role: entry.Role, Version: entry.Version, Payload: entry.Payload, Encoding: entry.Encoding}, j.policy)
+	repository := j.repository
+	if repository.IsZero() {
+		repository = entry.Repository
+	}
+	logged, err := verify.CheckSidecar(p.Content, verify.Claim{Repository: repository, Role: entry.Role, Version: entry.Version, Payload: entry.Payload, Encoding: entry.Encoding}, j.policy)
 	if err != nil {
 		j.add(refusedItem(p.Name, "proof", err))
 		return
 	}
-	j.add(Item{Name: p.Name, What: "proof", Outcome: Unproved, Release: j.shown(logged),
-		Text: fmt.Sprintf("the proof is right, and the file that it is about is not here: %s", sentence(logged))})
+	j.add(Item{Name: p.Name, What: "proof", Outcome: Unproved, Release: j.shown(logged), Aside: j.client != nil,
+		Text: fmt.Sprintf("the proof is right, and the file that it is about is not here: %s", logText(logged))})
 }
 
-// sentence says what a proof has shown.
-func sentence(l *verify.Logged) string {
-	return fmt.Sprintf("version %d of role %s of repository %s is entry %d of log %s, and %s", l.Leaf.Version, tuf.Word(l.Leaf.Role), l.Leaf.Repository.Short(), l.Index, tuf.Word(l.Checkpoint.Origin), seenBy(len(l.Checkpoint.Cosignatures)))
+// logText says what a proof has shown.
+func logText(l *verify.Logged) string {
+	return fmt.Sprintf("version %d of role %s of repository %s is entry %d of log %s, and %s", l.Leaf.Version, tuf.Word(l.Leaf.Role), l.Leaf.Repository, l.Index, tuf.Word(l.Checkpoint.Origin), seenBy(len(l.Checkpoint.Cosignatures)))
 }
 
 func seenBy(witnesses int) string {

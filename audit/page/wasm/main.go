@@ -21,7 +21,7 @@ func main() {
 }
 
 func judge(_ js.Value, args []js.Value) any {
-	in := drop.Input{Policy: args[0].String(), Now: time.UnixMilli(int64(args[1].Float()))}
+	in := drop.Input{Policy: args[0].String(), Now: time.UnixMilli(int64(args[1].Float())), Repository: args[3].String(), Edited: args[4].Bool()}
 	for i := range args[2].Length() {
 		f := args[2].Index(i)
 		file := drop.File{Name: f.Get("name").String()}
