@@ -69,6 +69,7 @@ func (w *world) testAccessible(b, log *tab) {
 			b.goTo(path)
 			if path == "/verify" {
 				b.until("ready", ready)
+				b.name(w.id)
 				b.drop("#zone", w.vendor, w.file)
 				b.judged("accepted")
 			}

@@ -44,6 +44,7 @@ func TestScreenshots(t *testing.T) {
 	shoot(b, paths[6], "finding")
 	b.goTo("/verify")
 	b.until("ready", ready)
+	b.name(w.id)
 	b.drop("#zone", w.vendor, w.file)
 	b.judged("accepted")
 	eval[chromedp.Void](b, "document.querySelector('#verdict').scrollIntoView({behavior: 'instant'})")

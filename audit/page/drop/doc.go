@@ -12,5 +12,10 @@
 //   - root, timestamp and snapshot as well: a device with that root would accept all of
 //     it at that time (verify.Refresh).
 //
+// Whoever can put files into a folder can put in his own releases, and older ones, with right
+// proofs. So the verdict is never better than what a device would do that is given exactly
+// these files: the worst result counts, a device alone says which targets it installs, and what
+// is of a repository that the visitor has not named is not accepted.
+//
 // Nothing is looked up. A file alone is hashed and nothing else.
 package drop

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -80,7 +80,7 @@ func likeness(name, target string, t tuf.TargetFile) int {
 		}
 	}
 	last := path.Base(name)
-	plain := numbered.ReplaceAllString(last, "$1")
+	plain := unnumbered(last)
 	for _, form := range forms {
 		if b := path.Base(form); last == b || plain == b {
 			return 1
@@ -89,8 +89,18 @@ func likeness(name, target string, t tuf.TargetFile) int {
 	return 0
 }
 
-// numbered is the name that a browser gives to a second file of a name.
-var numbered = regexp.MustCompile(` \([0-9]+\)((\.[^.]*)?)$`)
+// unnumbered is a name without the number that a browser gives to a second file of a name, as
+// in "firmware (1).bin".
+func unnumbered(name string) string {
+	ext := path.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	if at := strings.LastIndex(stem, " ("); at > 0 && strings.HasSuffix(stem, ")") {
+		if _, err := proofs.ParseDecimal(stem[at+2 : len(stem)-1]); err == nil {
+			return stem[:at] + ext
+		}
+	}
+	return name
+}
 
 // settle finds the targets among the files that look like something else: what a release in
 // force lists, by hash or by name, is a target. The others are refused.
@@ -137,17 +147,21 @@ func (l listing) String() string {
 
 // byName judges a file under whose name something is listed.
 func (j *judge) byName(ctx context.Context, item *Item, like []listing, digest Digest) {
-	var good, bad []string
+	var good, bad, perhaps []string
 	var refusal *verify.Refusal
 	for i, l := range like {
 		if i > 0 && like[i-1].path == l.path && j.client != nil {
 			continue // a device has one answer for each path
 		}
 		if j.client == nil {
-			if digest.is(l.target) {
-				good = append(good, fmt.Sprintf("%s of repository %s lists it as %s", l, l.release.logged.Leaf.Repository, tuf.Word(l.path)))
-			} else {
+			text := fmt.Sprintf("%s of repository %s lists it as %s", l, l.release.logged.Leaf.Repository, tuf.Word(l.path))
+			switch {
+			case !digest.is(l.target):
 				bad = append(bad, other(l, l.target))
+			case l.role == tuf.RoleTargets:
+				good = append(good, text)
+			default:
+				perhaps = append(perhaps, text)
 			}
 			continue
 		}
@@ -169,6 +183,8 @@ func (j *judge) byName(ctx context.Context, item *Item, like []listing, digest D
 	}
 	samePath := len(like) > 0 && !slices.ContainsFunc(like, func(l listing) bool { return l.path != like[0].path })
 	switch {
+	case len(bad) == 0 && len(good) == 0:
+		item.Text = some(perhaps) + "; whether this role may is not known without root, snapshot and timestamp, and the roles above it"
 	case len(bad) == 0 || len(good) > 0 && j.client != nil && !samePath:
 		item.Outcome = Accepted
 		if j.client == nil {

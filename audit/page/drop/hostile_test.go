@@ -197,6 +197,12 @@ func TestHostileFolders(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	})
+	t.Run("a delegated role, of which nobody says what it may list", func(t *testing.T) {
+		few := map[string][]byte{"1.plugins.json": r.logged["1.plugins.json"], "1.plugins.json" + verify.SidecarSuffix: r.logged["1.plugins.json"+verify.SidecarSuffix]}
+		if v := judged(t.Context(), log.PolicyText(), r.id.String(), few, file("plugins/x.bin", "plugin")); v.Outcome != drop.Unproved || !strings.Contains(v.Text, "whether this role may") {
+			t.Errorf("%+v", v)
+		}
+	})
 	t.Run("a stranger's release", func(t *testing.T) {
 		evil := newRepository(t, log, time.Now().AddDate(0, 1, 0))
 		must(t, evil.Put(tuf.RoleTargets, "firmware.bin", []byte("evil")))
