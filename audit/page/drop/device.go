@@ -213,4 +213,3 @@ func words(names []string) string {
 	}
 	return b.String()
 }
-
