@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/evidence"
@@ -215,6 +217,13 @@ func TestLogsAreApart(t *testing.T) {
 	})
 	if !strings.Contains(troubled["down"], "503") || !strings.Contains(troubled["damaged"], "damaged") {
 		t.Errorf("%q", troubled)
+	}
+	h, err := w.Handler(prometheus.NewRegistry(), nil, nil)
+	must(t, err)
+	ready := httptest.NewRecorder()
+	h.ServeHTTP(ready, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if said := ready.Body.String(); ready.Code != http.StatusServiceUnavailable || !strings.Contains(said, "down: since ") || strings.Contains(said, "127.0.0.1") || strings.Contains(said, dir) {
+		t.Errorf("/readyz: %d %s", ready.Code, said)
 	}
 	sites["good"].release(t, "2")
 	_, _ = w.until(t, judged("good", 3))
