@@ -213,9 +213,6 @@ func (c *Config) command(log string, f *audit.Finding) string {
 				return "auditor evidence check --policy " + printable.ShellWord(l.Policy) + " " + printable.ShellWord(filepath.Join(folder, file.Name))
 			}
 		}
-		if check := l.expectCheck(f, folder); l.StateDir != "" && check != "" {
-			return check
-		}
 		from := l.URL // empty: the policy names it
 		if l.Mirror != "" {
 			from = l.Mirror
@@ -223,27 +220,80 @@ func (c *Config) command(log string, f *audit.Finding) string {
 		if from != "" {
 			from = " --log " + printable.ShellWord(from)
 		}
-		return "auditor replay --policy " + printable.ShellWord(l.Policy) + from
+		from = " --policy " + printable.ShellWord(l.Policy) + from
+		if l.StateDir != "" {
+			if check := l.expectCheck(f, folder); check != "" {
+				return check
+			}
+			if check := liveCheck(f, folder); check != "" {
+				return check + from
+			}
+			if check := l.rollbackCheck(f, folder); check != "" {
+				return check
+			}
+		}
+		return "auditor replay" + from
 	}
 	return ""
 }
 
 // expectCheck returns what judges a release by its vendor's expectations again, from the
 // evidence in a folder: the expectations, the release, and what there was before it if the
-// role had anything. It is empty for other findings.
+// role had anything; or what verifies expectations that are wrong themselves. It is empty for
+// other findings.
 func (l *Log) expectCheck(f *audit.Finding, folder string) string {
 	i := slices.IndexFunc(l.Repositories, func(r Repository) bool {
 		return r.ExpectationsKey != "" && strings.HasPrefix(f.Repository.String(), r.ID)
 	})
-	if f.Kind != audit.UnexpectedRelease || i < 0 || len(f.Evidence) < 2 {
+	if i < 0 || len(f.Evidence) == 0 {
+		return ""
+	}
+	switch f.Kind {
+	case audit.UnexpectedRelease, audit.ExpectationsStale, audit.ExpectationsMissing, audit.ExpectationsRolledBack:
+	default:
 		return ""
 	}
 	at := func(i int) string { return printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) }
-	command := "publisher expect check " + at(0) + " --key " + printable.ShellWord(l.Repositories[i].ExpectationsKey)
+	check := func(i int, key string) string { return "publisher expect check " + at(i) + " --key " + printable.ShellWord(key) }
+	command := check(0, l.Repositories[i].ExpectationsKey)
+	switch {
+	case len(f.Evidence) < 2:
+		return command
+	case f.Kind != audit.UnexpectedRelease: // two notes of one version
+		return command + " && " + check(1, l.Repositories[i].ExpectationsKey)
+	}
 	if len(f.Evidence) > 2 {
 		command += " --had " + at(2)
 	}
 	return command + " " + at(1)
+}
+
+// rollbackCheck returns what compares the checkpoint that the log published before with what
+// it publishes now. It is empty for other findings.
+func (l *Log) rollbackCheck(f *audit.Finding, folder string) string {
+	if f.Kind != audit.Rollback || len(f.Evidence) == 0 {
+		return ""
+	}
+	command := "auditor gossip " + printable.ShellWord(filepath.Join(folder, f.Evidence[0].Name)) + " --policy " + printable.ShellWord(l.Policy)
+	if l.URL != "" {
+		command += " --log " + printable.ShellWord(l.URL)
+	}
+	return command
+}
+
+// liveCheck returns what compares the file that a live repository served, which is the
+// evidence in a folder, with the log again. It is empty for other findings.
+func liveCheck(f *audit.Finding, folder string) string {
+	switch f.Kind {
+	case audit.LiveUnlogged, audit.LiveOther, audit.LiveEquivocation, audit.LiveUnsigned, audit.LiveStale:
+	default:
+		return ""
+	}
+	i := slices.IndexFunc(f.Evidence, func(e audit.Evidence) bool { return filepath.Ext(e.Name) == ".json" })
+	if i < 0 {
+		return ""
+	}
+	return "auditor compare " + printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) + " --repository " + f.Repository.String()
 }
 
 // link returns the URL of a finding's page.

@@ -142,13 +142,15 @@ func (s *Subject) judge(ctx context.Context, role string, m, snapshot *tuf.Metad
 			row.Verdict, row.Sentence = Evidence, fmt.Sprintf("the log has it at entry %d as evidence: it is not the release of its version, which is entry %d", rec.Index, rec.Leaf.Contradicts)
 			continue
 		}
-		s.age(&row, rec)
-		return row, nil
-	}
-	if row.Verdict != "" {
+		if s.age(&row, rec); row.Verdict != Logged {
+			row.file, row.snapshot = m, snapshot
+		}
 		return row, nil
 	}
 	row.file, row.snapshot = m, snapshot
+	if row.Verdict != "" {
+		return row, nil
+	}
 	if row.signed, err = s.signed(ctx, role, m, by); err != nil {
 		return row, err
 	}
@@ -270,7 +272,7 @@ func (s *Subject) accuse(ctx context.Context, row *Row, rec admit.Record) {
 	}
 }
 
-// File is the served file of a row, if it is not logged.
+// File is the served file of a row, if it is not the newest that is logged.
 func (r *Row) File() *tuf.Metadata { return r.file }
 
 // rival is a served file, for an accusation.

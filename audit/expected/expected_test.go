@@ -2,6 +2,7 @@ package expected_test
 
 import (
 	"context"
+	"crypto/sha512"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,7 @@ import (
 const month = 30 * 24 * time.Hour
 
 func firmware(content string) string {
-	return fmt.Sprintf("file firmware.bin %d sha256:%s", len(content), tuf.Sum([]byte(content)))
+	return fmt.Sprintf("file firmware.bin %d sha256:%s,sha512:%x", len(content), tuf.Sum([]byte(content)), sha512.Sum512([]byte(content)))
 }
 
 // What was said is expected, what the build system was tricked into is not, and stays

@@ -69,8 +69,9 @@ func (w *Watcher) parse(r reading) (*expect.Expectations, error) {
 	return e, nil
 }
 
-// watchedName is the name under which findings about the expectations are watched.
-func (w *Watcher) watchedName() string { return "expectations " + w.cfg.Name }
+// WatchedName is the name under which findings about the expectations of the repository that
+// has a name are watched.
+func WatchedName(name string) string { return "expectations " + name }
 
 // tell says what is wrong with the expectations now.
 func (w *Watcher) tell(ctx context.Context, a Auditor) error {
@@ -83,7 +84,7 @@ func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 		if now.Unix()-since >= int64(w.cfg.Stale.Seconds()) {
 			kind = audit.ExpectationsStale
 		}
-		found = append(found, audit.NewFinding(kind, -1, m.id, "", 0, sentence).About(w.cfg.Name+" "+about))
+		found = append(found, w.withNote(audit.NewFinding(kind, -1, m.id, "", 0, sentence).About(w.cfg.Name+" "+about)))
 	}
 	trouble := m.Trouble
 	switch {
@@ -96,7 +97,7 @@ func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 		stale(m.Since, "unread", fmt.Sprintf("the expectations of %s cannot be read: %s; expectations %d still count, until %s", w.cfg.Name, m.Trouble, newest.Version, newest.Until.Format(timeForm)))
 	}
 	if m.Back != "" {
-		found = append(found, audit.NewFinding(audit.ExpectationsRolledBack, -1, m.id, "", 0, m.Back).About(w.cfg.Name))
+		found = append(found, w.withNote(audit.NewFinding(audit.ExpectationsRolledBack, -1, m.id, "", 0, m.Back).About(w.cfg.Name)))
 		trouble = m.Back
 	}
 	w.mu.Lock()
@@ -113,7 +114,15 @@ func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 		return nil
 	}
 	w.told = told
-	return a.Watched(ctx, w.watchedName(), found)
+	return a.Watched(ctx, WatchedName(w.cfg.Name), found)
+}
+
+// withNote adds the newest expectations to a finding, if there are any.
+func (w *Watcher) withNote(f audit.Finding) audit.Finding {
+	if n := w.mem.newest(); n != nil {
+		return f.WithContent(NoteName, n.note)
+	}
+	return f
 }
 
 // timeForm is how sentences show times.

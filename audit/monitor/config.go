@@ -75,7 +75,7 @@ type Log struct {
 	Repositories []RepositoryConfig `toml:"repository"`
 }
 
-// RepositoryConfig is a repository of a log that is watched beside it.
+// RepositoryConfig is a repository of a log that has a name, and may be watched beside it.
 type RepositoryConfig struct {
 	ID    string        `toml:"id"`    // hex, or its beginning
 	Name  string        `toml:"name"`  // unique in its log; empty: the ID
@@ -343,8 +343,8 @@ func (r *RepositoryConfig) check(at string) error {
 			return fmt.Errorf("%s.expectations: %w", at, err)
 		}
 	}
-	if len(r.URLs) == 0 && r.Expectations == "" {
-		return fmt.Errorf("%s: want urls, expectations or both: there is nothing to watch beside the log, which follows all repositories", at)
+	if len(r.URLs) == 0 && r.Expectations == "" && r.Name == r.ID {
+		return fmt.Errorf("%s: want a name, urls or expectations: the log is followed for all repositories, and nothing is said of this one", at)
 	}
 	return nil
 }

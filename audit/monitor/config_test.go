@@ -51,7 +51,7 @@ func TestWrongConfig(t *testing.T) {
 		{"listen", "listen = '7390'\n" + small, `m.toml:1: listen: "7390": want HOST:PORT`},
 		{"password", small + "url = 'ftp://me:secret@host/'\n", "m.toml:5: log[0].url: "},
 		{"id", small + "[[log.repository]]\nid = 'XY'\n", `m.toml:6: log[0].repository[0].id: "XY": want the repository's id`},
-		{"nothing to watch", small + "[[log.repository]]\nid = '0011'\n", "m.toml:5: log[0].repository[0]: want urls, expectations or both"},
+		{"nothing to watch", small + "[[log.repository]]\nid = '0011'\n", "m.toml:5: log[0].repository[0]: want a name, urls or expectations"},
 		{"no key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\n", "m.toml:7: log[0].repository[0].expectations: want both"},
 		{"cosigning without a copy", small + "[cosign]\nname = 'a.example'\nkeys = ['k']\n", "m.toml:5: cosign: no [[log]] has mirror = true"},
 		{"cosigning without a key", small + "mirror = true\n[cosign]\nname = 'a.example'\n", "m.toml:6: cosign.keys: want a key file"},

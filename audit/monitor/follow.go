@@ -49,6 +49,7 @@ type follower struct {
 	since    time.Time
 	readAt   time.Time // when the log was read to its end last
 	reported bool      // since the process began, all of the log has been judged once
+	swept    bool      // and what is not watched any more has ended
 
 	ahead      []ahead   // that the log has not shown, or not all of it
 	savedAhead string    // as the state has them
@@ -247,6 +248,15 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	if done && step.Waiting == 0 && stepErr == nil {
 		f.readAt = f.m.opts.Now()
 	}
+	if !f.swept {
+		if err := f.endUnwatched(ctx); err != nil {
+			return err
+		}
+		if err := f.nameRepositories(ctx); err != nil {
+			return err
+		}
+		f.swept = true
+	}
 	if err := f.takeOffers(ctx); err != nil {
 		return err
 	}
@@ -260,6 +270,11 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		return err
 	}
 	first := done && step.Waiting == 0 && step.Checkpoint != nil && !f.reported
+	if step.To > step.From {
+		if err := f.nameRepositories(ctx); err != nil {
+			return err
+		}
+	}
 	if first {
 		// What is true of the present is found with a report.
 		if _, err := f.a.Report(ctx); err != nil {

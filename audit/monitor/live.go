@@ -70,8 +70,11 @@ func newLive(f *follower, cfg RepositoryConfig, url string) *live {
 	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]suspect{}, fetched: true}
 }
 
+// liveWatched is what names of live repositories begin with.
+const liveWatched = "live "
+
 // what is the name under which its findings are watched.
-func (l *live) what() string { return "live " + l.cfg.Name + " " + fetch.Redacted(l.url) }
+func (l *live) what() string { return liveWatched + l.cfg.Name + " " + fetch.Redacted(l.url) }
 
 // errWanted says that a file is to be fetched before the comparison goes on.
 var errWanted = errors.New("it is fetched first")
@@ -330,7 +333,7 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 			x = x.WithContent(e.Name, e.Bytes)
 		}
 		if file := row.File(); file != nil && len(row.Evidence) == 0 {
-			x = x.WithContent("served.json", bytes.Clone(file.File))
+			x = x.WithContent(servedName(row), bytes.Clone(file.File))
 		}
 		found = append(found, x)
 		if err := l.offerProof(ctx, row); err != nil {
@@ -380,6 +383,17 @@ func named(row *compare.Row) string {
 	}
 	return fmt.Sprintf("%s %d", tuf.Word(row.Role), row.Version)
 }
+
+// servedName is the name of the file that was served as evidence: as a repository names it, so
+// that it says its role, unless that is too long.
+func servedName(row *compare.Row) string {
+	if role := tuf.EscapeRole(row.Role); len(role) <= maxServedName {
+		return fmt.Sprintf("%d.%s.json", row.Version, role)
+	}
+	return "served.metadata"
+}
+
+const maxServedName = 200 // bytes of a role
 
 // offerProof offers the checkpoint of the proof beside a file that is not logged: a log that
 // shows another history to somebody proves it there.

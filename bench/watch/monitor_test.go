@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/bench/runtest"
@@ -241,6 +243,27 @@ func play(t testing.TB, took func(scene string, after time.Duration)) {
 			for _, e := range list {
 				t.Errorf("    %s: %s", e.Finding.Kind, e.Finding.Sentence)
 			}
+			continue
 		}
+		paste(t, sc.name, list[0].Event, dir)
+	}
+}
+
+// paste runs what an alert says checks it, and wants it to find the same.
+func paste(t testing.TB, scene string, e alert.Event, dir string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", e.Command)
+	cmd.Env = append(os.Environ(), "PATH="+runtest.Programs(t, "auditor", "publisher")+":"+os.Getenv("PATH"))
+	cmd.Dir = dir
+	out, _ := cmd.CombinedOutput()
+	want := 1
+	switch {
+	case strings.HasPrefix(e.Command, "auditor evidence check "), e.Finding.Kind == audit.ExpectationsRolledBack:
+		want = 0 // the evidence, or the note that counts, is valid
+	case strings.HasPrefix(e.Command, "auditor gossip "):
+		want = 0 // the checkpoint that was there is ahead of what the log publishes
+	}
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		t.Errorf("%s: %s: %s: exit %d, want %d\n%s", scene, e.Finding.Kind, e.Command, code, want, out)
 	}
 }

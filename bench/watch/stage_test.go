@@ -2,6 +2,7 @@ package watch_test
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -222,7 +223,8 @@ func (s *stage) expect(note, version int64) {
 	release := expect.Release{Role: tuf.RoleTargets, Versions: expect.Versions{First: 4, Last: 4}}
 	if version != 0 {
 		release.Versions = expect.Versions{First: version, Last: version}
-		release.Files = []expect.File{{Path: "app.bin", Length: 4, Hashes: []expect.Hash{{Algorithm: "sha256", Hex: tuf.Sum([]byte("five")).String()}}}}
+		release.Files = []expect.File{{Path: "app.bin", Length: 4, Hashes: []expect.Hash{
+			{Algorithm: "sha256", Hex: tuf.Sum([]byte("five")).String()}, {Algorithm: "sha512", Hex: fmt.Sprintf("%x", sha512.Sum512([]byte("five")))}}}}
 	}
 	e.Releases = []expect.Release{release}
 	signed, err := expect.Sign(e, time.Now().Unix(), s.key)

@@ -143,4 +143,20 @@ func TestMonitorExpectations(t *testing.T) {
 	if w.must(err); status.Repositories[0].Expectations.Version != 3 || status.Repositories[0].ID != w.repo {
 		t.Errorf("%+v", status.Repositories[0])
 	}
+
+	// They are taken out of the configuration: what was wrong with them ends, what was found
+	// by them stays, and the repository keeps its name.
+	text, err := os.ReadFile(file)
+	w.must(err)
+	before, rest, _ := strings.Cut(string(text), "expectations = ")
+	_, rest, _ = strings.Cut(rest, "[to.file]")
+	w.must(os.WriteFile(file, []byte(before+"[to.file]"+rest), 0o644))
+	runtest.Run(t, "auditor", "monitor", "run", "--config", file, "--once")
+	out := runtest.Must(t, "auditor", "findings", "--state", at("d/logs/one"))
+	if w.wantAll(out, "targets 8 of acme"); strings.Contains(out, "expectations-") {
+		t.Errorf("nothing looks at them any more:\n%s", out)
+	}
+	if status, err = monitor.ReadStatus(at("d"), "one"); err != nil || status.Repositories[0].Name != "acme" || status.Repositories[0].ID != w.repo {
+		t.Errorf("%+v, %v", status.Repositories, err)
+	}
 }

@@ -1,0 +1,64 @@
+package monitor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/audit/expected"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// endUnwatched ends the findings about live repositories and expectations that are not in the
+// configuration any more: nothing looks at these again.
+func (f *follower) endUnwatched(ctx context.Context) error {
+	names, err := f.a.WatchedNames(ctx)
+	if err != nil {
+		return err
+	}
+	watched := []string{}
+	for _, l := range f.live {
+		watched = append(watched, l.what())
+	}
+	for _, e := range f.expected {
+		watched = append(watched, expected.WatchedName(f.log.Repositories[e.repository].Name))
+	}
+	for _, name := range names {
+		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, expected.WatchedName(""))
+		if !ours || slices.Contains(watched, name) {
+			continue
+		}
+		if err := f.a.Watched(ctx, name, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameRepositories finds the ids of the repositories that have a name in the configuration and
+// nothing else that would find them. One whose beginning of an id is that of several has none.
+func (f *follower) nameRepositories(ctx context.Context) error {
+	for i, r := range f.log.Repositories {
+		if len(r.URLs) > 0 || r.Expectations != "" || !f.status.Repositories[i].ID.IsZero() {
+			continue
+		}
+		id, err := tuf.ParseDigest(r.ID)
+		if err != nil {
+			n := 0
+			err := f.a.State().Repositories(ctx, r.ID, func(found state.Repository) error {
+				id = found.ID
+				n++
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if n != 1 {
+				continue
+			}
+		}
+		f.set(func(s *Status) { s.Repositories[i].ID = id })
+	}
+	return nil
+}
