@@ -121,6 +121,7 @@ func newClient() *http.Client {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 256, 4, 8
 	t.ResponseHeaderTimeout = 30 * time.Second
 	t.MaxResponseHeaderBytes = 64 << 10
+	t.DialContext = dial
 	return &http.Client{Transport: t, Timeout: time.Minute}
 }
 
