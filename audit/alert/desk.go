@@ -90,11 +90,14 @@ func (c *change) sync(ctx context.Context, open []audit.Finding) error {
 // change makes one transaction, and wakes the destinations that have something to do.
 func (d *Desk) change(ctx context.Context, log, origin string, do func(*change) error) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if other, ok := d.origins[origin]; ok && other != log {
+	other, ok := d.origins[origin]
+	if !ok {
+		d.origins[origin] = log
+	}
+	d.mu.Unlock() // a log that waits for the outbox keeps no other one from waiting, too
+	if ok && other != log {
 		return fmt.Errorf("the logs %q and %q have one origin, %s: their findings are not told apart", other, log, printable.Line(origin))
 	}
-	d.origins[origin] = log
 	return d.write(ctx, func(tx *sql.Tx) error {
 		if err := do(&change{desk: d, tx: tx, log: log, origin: origin, now: d.cfg.Now()}); err != nil {
 			return err

@@ -31,7 +31,7 @@ func CosignDir(dir string) string { return filepath.Join(dir, cosignDir) }
 
 // desk is the desk by the configuration of the time, and what delivers.
 type desk struct {
-	mu   sync.Mutex
+	mu   sync.RWMutex // is written when another desk takes over
 	now  *alert.Desk
 	cfg  alert.Config
 	stop context.CancelFunc // ends Run; nil: it does not run
@@ -109,8 +109,8 @@ func (m *Monitor) stopDesk() {
 
 // alert does something with the desk.
 func (m *Monitor) alert(do func(*alert.Desk) error) error {
-	m.desk.mu.Lock()
-	defer m.desk.mu.Unlock()
+	m.desk.mu.RLock()
+	defer m.desk.mu.RUnlock()
 	if m.desk.now == nil {
 		return nil
 	}
@@ -143,8 +143,8 @@ func (m *Monitor) healthLine(_ context.Context, log string) string {
 
 // Describe implements prometheus.Collector.
 func (d *desk) Describe(ch chan<- *prometheus.Desc) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	if d.now != nil {
 		d.now.Describe(ch)
 	}
@@ -152,8 +152,8 @@ func (d *desk) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (d *desk) Collect(ch chan<- prometheus.Metric) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	if d.now != nil {
 		d.now.Collect(ch)
 	}
