@@ -205,8 +205,8 @@ func (f *Finding) Digest() tuf.Digest {
 func (a *Auditor) record(f Finding) { a.pending = append(a.pending, f) }
 
 // settle keeps the findings that were recorded, each once, and writes their evidence. Of
-// the kinds of which a repository has very many the rest is counted; tampering and
-// equivocation are never left out, but then without their evidence.
+// the kinds of which a repository has very many the rest is counted; those of
+// classes that fail are never left out, but then without their evidence.
 func (a *Auditor) settle(ctx context.Context) error {
 	for len(a.pending) > 0 {
 		if err := a.settleOne(ctx, a.pending[0], state.Lasting); err != nil {
@@ -232,7 +232,7 @@ func (a *Auditor) settleOne(ctx context.Context, f Finding, scope state.Scope) e
 		return err
 	}
 	if kept >= a.maxPerKind {
-		if f.Class != Tampering && f.Class != Equivocation {
+		if !f.Class.Fails() {
 			return a.db.Suppress(ctx, string(f.Kind), f.Repository)
 		}
 		f.Evidence = nil

@@ -227,6 +227,24 @@ func TestKeepAndWatched(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	// Of one repository there may be more unexpected ones than are kept with their evidence:
+	// the next is there all the same. Of what need not be told at once the rest is counted.
+	a.SetMaxPerKind(2)
+	for version := range int64(4) {
+		must(t, a.Keep(t.Context(), audit.NewFinding(audit.UnexpectedRelease, -1, h.repo, tuf.RoleTargets, version, "not expected").WithContent("note", []byte("{}"))))
+		must(t, a.Keep(t.Context(), audit.NewFinding(audit.LiveMissing, -1, h.repo, tuf.RoleTargets, version, "not there")))
+	}
+	r = report(t, a)
+	counts, evidence := map[audit.Kind]int{}, 0
+	for _, f := range r.Findings {
+		counts[f.Kind]++
+		if f.Kind == audit.UnexpectedRelease {
+			evidence += len(f.Evidence)
+		}
+	}
+	if counts[audit.UnexpectedRelease] != 4 || evidence != 2 || counts[audit.LiveMissing] != 2 || len(r.Suppressed) != 1 || r.Suppressed[0].Count != 2 {
+		t.Errorf("kept %v with %d files, suppressed %+v", counts, evidence, r.Suppressed)
+	}
 	wrong := lasting
 	wrong.Class = audit.Hygiene
 	if a.Keep(t.Context(), wrong) == nil || a.Watched(t.Context(), "w", []audit.Finding{wrong}) == nil {

@@ -41,10 +41,11 @@ type Event struct {
 	Link           string         `json:"link,omitempty"`            // to the page about it
 
 	// Of an event that stands for others of the same cause, which follow as no message of
-	// their own at this destination: how many opened and closed, itself included, and the
-	// ids of the first of the others.
+	// their own at this destination: how many opened and closed, itself included, the ids of
+	// the first of the others, and the sentences of the newest of them that opened.
 	Counts *Counts  `json:"counts,omitempty"`
 	Others []string `json:"others,omitempty"`
+	Also   []string `json:"also,omitempty"`
 
 	Causes  []Cause `json:"causes,omitempty"`  // of a digest
 	Omitted int     `json:"omitted,omitempty"` // causes that found no room; they count in Counts

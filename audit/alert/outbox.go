@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// maxCauses is how many causes a digest has. Tampering and equivocation are never left out.
+	// maxCauses is how many causes a digest has. Of the classes that must not wait none is left out.
 	maxCauses = 500
+	// maxAlso is how many sentences of others an event has, of at most maxAlsoWords bytes.
+	maxAlso      = 20
+	maxAlsoWords = 300
 	// maxOthers is how many ids an event has of those that it stands for.
 	maxOthers = 100
 	// flood is how many causes that are to be told at once are messages of their own.
@@ -77,14 +80,14 @@ func (c *change) insert(ctx context.Context, e *Event) (int64, error) {
 func (c *change) enqueue(ctx context.Context, number int64, e *Event, s sent, destType string) error {
 	due, cause, bulk, urgent := c.now, "", false, true
 	if f := e.Finding; f != nil {
-		urgent = f.Class == audit.Tampering || f.Class == audit.Equivocation
+		urgent = f.Class.Fails()
 		if destType != typeJSONL {
 			cause = causeOf(e.Origin, f.Kind, f.Repository)
 			if bulk = s.Digest > 0; bulk {
 				due = nextRound(c.now, s.Digest)
 			} else if c.desk.cfg.Collapse < 0 {
 				cause = ""
-			} else if until, err := c.stormEnds(ctx, s.To, cause); err != nil {
+			} else if until, err := c.stormEnds(ctx, s.To, cause, e.isNew()); err != nil {
 				return err
 			} else if until.After(due) {
 				due = until
@@ -94,6 +97,13 @@ func (c *change) enqueue(ctx context.Context, number int64, e *Event, s sent, de
 	_, err := c.tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue (dest, event, cause, bulk, urgent, due) VALUES (?, ?, ?, ?, ?, ?)",
 		s.To, number, cause, bulk, urgent, due.UnixMilli())
 	return err
+}
+
+// isNew reports whether an event is the first about a finding of a class that must not wait.
+// Whoever can cause harmless findings must not be able to make one that is not wait for the end
+// of their storm.
+func (e *Event) isNew() bool {
+	return e.Type == Opened && e.Episode == 1 && e.Finding.Class.Fails()
 }
 
 // causeOf names what events of one storm have in common.
@@ -111,13 +121,19 @@ func nextRound(now time.Time, every time.Duration) time.Time {
 	return now.Add(-offset).Truncate(every).Add(every + offset)
 }
 
-func (c *change) stormEnds(ctx context.Context, dest, cause string) (time.Time, error) {
+// stormEnds returns until when an event of a cause waits. One that is new waits as if no other
+// message but the last had been sent.
+func (c *change) stormEnds(ctx context.Context, dest, cause string, isNew bool) (time.Time, error) {
 	var until int64
-	err := c.tx.QueryRowContext(ctx, "SELECT until FROM storms WHERE dest = ? AND cause = ?", dest, cause).Scan(&until)
+	var step int
+	err := c.tx.QueryRowContext(ctx, "SELECT until, step FROM storms WHERE dest = ? AND cause = ?", dest, cause).Scan(&until, &step)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, nil
 	}
 	if end := time.UnixMilli(until); end.Before(c.now.Add(longestStorm + time.Second)) {
+		if isNew {
+			end = end.Add(c.desk.stormTime(0) - c.desk.stormTime(step))
+		}
 		return end, err
 	}
 	return time.Time{}, err // noted by a clock that was ahead
@@ -406,10 +422,14 @@ func standingFor(list []queued) *Event {
 	e.Counts = &Counts{}
 	for j, q := range list {
 		e.Counts.add(q.event.Type)
+		if j != i && q.event.Type == Opened {
+			e.Also = append(e.Also, short(q.event.Finding.Sentence, maxAlsoWords))
+		}
 		if j != i && len(e.Others) < maxOthers {
 			e.Others = append(e.Others, q.event.ID)
 		}
 	}
+	e.Also = e.Also[max(0, len(e.Also)-maxAlso):] // the first is in Finding
 	return &e
 }
 
@@ -442,7 +462,7 @@ func digestOf(dest string, list []queued, now time.Time) *Event {
 		return cmp.Or(cmp.Compare(slices.Index(allClasses, a.Class), slices.Index(allClasses, b.Class)), cmp.Compare(a.Log, b.Log))
 	})
 	// They are the first.
-	grave := slices.IndexFunc(e.Causes, func(c Cause) bool { return c.Class != audit.Tampering && c.Class != audit.Equivocation })
+	grave := slices.IndexFunc(e.Causes, func(c Cause) bool { return !c.Class.Fails() })
 	if grave < 0 {
 		grave = len(e.Causes)
 	}

@@ -70,12 +70,13 @@ func TestStorm(t *testing.T) {
 	if len(pager[0].Others) != 100 || len(file) != 121 {
 		t.Errorf("%d ids, %d lines", len(pager[0].Others), len(file))
 	}
-	// It goes on: nothing comes until ten minutes later, then twenty.
+	// It goes on: what was not there before is told each ten minutes; what closed waits for
+	// ten minutes, and then for twenty.
 	for i := range 29 {
 		n := 1000 + i
 		o.step(t, several(audit.FalseAdmission, "acme", n, n+1), several(audit.FalseAdmission, "acme", i, i+1))
 		pager, file = o.after(t, time.Minute)
-		want := map[int]string{9: "finding.opened false-admission 1000.1 (10 opened, 10 closed)", 28: ""}[i]
+		want := map[int]string{9: "finding.opened false-admission 1000.1 (10 opened, 10 closed)", 19: "finding.opened false-admission 1010.1 (10 opened)"}[i]
 		if got := told(pager); got != want || len(file) != 2 {
 			t.Errorf("minute %d: told %q, %d lines", i+1, got, len(file))
 		}
@@ -87,17 +88,56 @@ func TestStorm(t *testing.T) {
 		t.Errorf("told:\n%s", got)
 	}
 	pager, _ = o.after(t, time.Minute)
-	if got := told(pager); got != "finding.opened false-admission 1010.1 (19 opened, 19 closed)" {
+	if got := told(pager); got != "finding.opened false-admission 1020.1 (9 opened, 10 closed)" {
 		t.Errorf("told:\n%s", got)
 	}
 	// When it is long over, the next one is told at once.
-	pager, _ = o.after(t, 24*time.Hour)
-	if len(pager) != 0 {
-		t.Errorf("told:\n%s", told(pager))
+	for i, want := range []string{"finding.closed false-admission 20.1 (9 closed)", ""} {
+		if pager, _ = o.after(t, 24*time.Hour); told(pager) != want {
+			t.Errorf("day %d: told:\n%s", i+1, told(pager))
+		}
 	}
 	o.step(t, several(audit.FalseAdmission, "acme", 3000, 3001), nil)
 	if pager, _ = o.after(t, 0); told(pager) != "finding.opened false-admission 3000.1" {
 		t.Errorf("told:\n%s", told(pager))
+	}
+}
+
+// Whoever can cause harmless findings of a class that must not wait cannot hide one that is not
+// harmless in their storm: it is told as soon as another that is new would be, in its own words.
+// What only goes and comes back is told less and less often.
+func TestStormHidesNothing(t *testing.T) {
+	o := newOffice(t)
+	messages := 0
+	for n := range 24 {
+		o.step(t, several(audit.UnexpectedRelease, "acme", n, n+1), nil)
+		pager, _ := o.after(t, 5*time.Minute)
+		messages += len(pager)
+	}
+	if messages != 12 {
+		t.Errorf("%d messages in two hours", messages)
+	}
+	o.after(t, 5*time.Minute)
+	evil := found(audit.UnexpectedRelease, "acme", 666)
+	evil.Sentence = strings.Repeat("it is harmful ", 6) + "and lists evil.bin"
+	o.step(t, append(several(audit.UnexpectedRelease, "acme", 100, 130), evil), nil)
+	pager, _ := o.after(t, 10*time.Minute)
+	if got := told(pager); got != "finding.opened unexpected-release 100.1 (31 opened)" {
+		t.Fatalf("told:\n%s", got)
+	}
+	if also := pager[0].Also; len(also) != 20 || also[19] != evil.Sentence || also[18] != "entry 129 is odd" {
+		t.Errorf("the others: %q", also)
+	}
+	flaps := several(audit.UnexpectedRelease, "bolt", 200, 201)
+	messages = 0
+	for range 180 {
+		o.step(t, flaps, nil)
+		o.step(t, nil, flaps)
+		pager, _ := o.after(t, time.Minute)
+		messages += len(pager)
+	}
+	if messages > 6 {
+		t.Errorf("%d messages in three hours of one that comes and goes", messages)
 	}
 }
 
@@ -284,7 +324,7 @@ func TestAQueueIsBounded(t *testing.T) {
 	_ = o.Flush(t.Context())
 	o.post.take(t)
 	for i := range 30 {
-		o.step(t, append(several(audit.VersionGap, "acme", i*10, i*10+10), found(audit.FalseAdmission, "acme", 1000+i)), nil)
+		o.step(t, append(several(audit.VersionGap, "acme", i*10, i*10+10), found([]audit.Kind{audit.FalseAdmission, audit.UnexpectedRelease}[i%2], "acme", 1000+i)), nil)
 	}
 	o.post.answers(nil)
 	all, err := o.Status(t.Context(), o.now.now)
@@ -294,7 +334,7 @@ func TestAQueueIsBounded(t *testing.T) {
 	}
 	o.file.Reset()
 	pager, _ := o.after(t, 20*time.Minute)
-	if got := told(pager); got != "finding.opened false-admission 0.1\nfinding.opened false-admission 1000.1 (30 opened)" {
+	if got := told(pager); got != "finding.opened false-admission 0.1\nfinding.opened false-admission 1000.1 (15 opened)\nfinding.opened unexpected-release 1001.1 (15 opened)" {
 		t.Errorf("told:\n%s", got)
 	}
 	if pager[1].Lost != 230 {

@@ -150,6 +150,13 @@ func findingText(b *strings.Builder, e *Event) {
 	if e.Counts != nil {
 		b.WriteByte('\n')
 		paragraph(b, fmt.Sprintf("It stands for all events of this kind in this place that came together: %s. The feeds, the page and auditor findings have each.", e.Counts))
+		if len(e.Also) > 0 {
+			b.WriteString("\nThe newest of the others:\n")
+		}
+		for _, sentence := range e.Also {
+			b.WriteByte('\n')
+			paragraph(b, "- "+sentence)
+		}
 	}
 	pasteText(b, "", e.Command, e.Link)
 }
