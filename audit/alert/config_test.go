@@ -88,6 +88,8 @@ func TestConfig(t *testing.T) {
 		{"kind", `"fork"`, `"knife"`, "route 1: kinds: refused"},
 		{"kind of another class", `"fork"`, `"version-gap"`, "route 1: kinds: refused: none of [version-gap] is of class tampering, equivocation"},
 		{"nobody of this name", `to = ["ops", "pager"]`, `to = ["oops"]`, `route 1: to: refused: there is no destination "oops"`},
+		{"silenced by a role's name", "[to.ops]", "[[route]]\nroles = [\"nightly\"]\nto = []\n[to.ops]", "route 3: roles: refused: anybody may name a role"},
+		{"delayed by a role's name", "[to.ops]", "[[route]]\nroles = [\"nightly\"]\nkinds = [\"fork\", \"version-gap\"]\ndigest = \"1h\"\nto = [\"ops\"]\n[to.ops]", "route 3: roles: refused: anybody may name a role"},
 		{"shadowed", "[to.ops]", "[[route]]\nclasses = [\"hygiene\"]\nroles = [\"x\"]\n[to.ops]", "route 3: refused: it matches nothing: route 2"},
 		{"digest", `digest = "24h"`, `digest = "1s"`, "route 2: digest: refused"},
 		{"health", `to = ["ops"]` + "\nevery", `to = ["x"]` + "\nevery", "health.to: refused"},

@@ -109,6 +109,9 @@ func (c *Config) checkRoute(i int) error {
 	if err := c.checkNames(r); err != nil {
 		return err
 	}
+	if r.byRolesAlone() {
+		return fmt.Errorf("roles: %w: anybody may name a role of their repository so, and what is found there would not be told: want repositories, too, or classes of hygiene and outage alone", errConfig)
+	}
 	for j, earlier := range c.Routes[:i] {
 		if covers(earlier.Classes, r.Classes) && covers(earlier.Kinds, r.Kinds) && covers(earlier.Logs, r.Logs) &&
 			covers(earlier.Repositories, r.Repositories) && covers(earlier.Roles, r.Roles) {
@@ -116,6 +119,18 @@ func (c *Config) checkRoute(i int) error {
 		}
 	}
 	return nil
+}
+
+// byRolesAlone reports whether a route keeps back what should be told at once, by nothing but
+// the names of roles, which those choose whom it is about.
+func (r *Route) byRolesAlone() bool {
+	if len(r.Roles) == 0 || len(r.Repositories) > 0 || len(r.To) > 0 && r.Digest == 0 {
+		return false
+	}
+	return slices.ContainsFunc(allClasses, func(class audit.Class) bool {
+		return class.Fails() && anyOf(r.Classes, string(class)) &&
+			(len(r.Kinds) == 0 || slices.ContainsFunc(r.Kinds, func(kind string) bool { return audit.Kind(kind).Class() == class }))
+	})
 }
 
 // checkNames refuses names that the process does not know. Without Config.Logs nothing is

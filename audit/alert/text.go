@@ -261,7 +261,9 @@ func (l *Log) expectCheck(f *audit.Finding, folder string) string {
 		return ""
 	}
 	at := func(i int) string { return printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) }
-	check := func(i int, key string) string { return "publisher expect check " + at(i) + " --key " + printable.ShellWord(key) }
+	check := func(i int, key string) string {
+		return "publisher expect check " + at(i) + " --key " + printable.ShellWord(key)
+	}
 	command := check(0, l.Repositories[i].ExpectationsKey)
 	switch {
 	case len(f.Evidence) < 2:
