@@ -50,6 +50,7 @@ const (
 	LiveUnlogged     Kind = "live-unlogged"     // it serves what is signed by the keys in force and not logged
 
 	UnexpectedRelease      Kind = "unexpected-release"       // a release that its vendor's expectations do not allow
+	ReleaseWithheld        Kind = "release-withheld"         // a file of a release has long been missing, so that it is not known whether it was expected
 	ExpectationsStale      Kind = "expectations-stale"       // a vendor's expectations have long ended, or cannot be read
 	ExpectationsRolledBack Kind = "expectations-rolled-back" // older expectations are served than were seen, or others under one version
 
@@ -98,6 +99,7 @@ const (
 	CopyBehind  Kind = "copy-behind"  // a copy of the log ends before what was verified
 	LiveMissing Kind = "live-missing" // a live repository does not serve its metadata, or not all of it
 
+	ReleaseUnseen       Kind = "release-unseen"       // a release cannot be compared with expectations now
 	ExpectationsMissing Kind = "expectations-missing" // a vendor's expectations have ended, or cannot be read
 )
 
@@ -107,7 +109,7 @@ var classes = map[Kind]Class{
 	SecondPayload: Equivocation, BothStand: Equivocation,
 	LiveEquivocation: Equivocation,
 	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected,
-	UnexpectedRelease: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
+	UnexpectedRelease: Unexpected, ReleaseWithheld: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
 	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,
@@ -116,7 +118,7 @@ var classes = map[Kind]Class{
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	LiveUnsigned: Hygiene, LiveStale: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, WrongAnswer: Outage, Unjudged: Outage,
-	CopyBehind: Outage, LiveMissing: Outage, ExpectationsMissing: Outage,
+	CopyBehind: Outage, LiveMissing: Outage, ReleaseUnseen: Outage, ExpectationsMissing: Outage,
 }
 
 // Class returns the class of a kind.

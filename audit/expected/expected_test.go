@@ -266,7 +266,21 @@ func TestWithheld(t *testing.T) {
 	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), true))
 	w.now = w.now.Add(time.Minute)
 	w.step(false)
-	w.want("unexpected-release@3: targets 4 of acme is not what its vendor said would be released (expectations 1): its metadata is not at hand, so that it cannot be compared")
+	w.want("release-unseen@3: targets 4 of acme cannot be compared with what its vendor said would be released: its metadata is not at hand")
+	// While the log is away nobody knows more. A file that is missing while all else is there is
+	// withheld; it accuses the vendor of nothing, and the release is judged when it is there.
+	w.now = w.now.Add(time.Hour)
+	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), false))
+	w.want("release-unseen@3")
+	w.step(false)
+	w.want("release-withheld@3: targets 4 of acme cannot be compared")
+	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), false))
+	w.start()
+	w.step(true)
+	w.want("release-withheld@3")
+	w.log.Spoil(audittest.BlobPath(file), nil)
+	w.step(false)
+	w.want()
 }
 
 // A process that dies between the finding and its memory finds the same once more, which is

@@ -38,6 +38,7 @@ func (w *Watcher) begin(ctx context.Context, db *state.DB) error {
 // judge judges the leaves that wait, and those that came.
 func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool) error {
 	m, db, now := w.mem, a.State(), w.cfg.Now()
+	w.whole, w.unseen = whole, nil
 	if db.Size() < m.Next {
 		return &state.Error{Err: fmt.Errorf("%w: expectations were compared with %d leaves, and it has %d", state.ErrDamaged, m.Next, db.Size())}
 	}
@@ -68,7 +69,12 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 		}
 	}
 	for _, l := range ours {
-		if err := w.decide(ctx, a, blobs, l, pending{l.Index, m.Seen, now.Unix()}, true); err != nil {
+		err := w.decide(ctx, a, blobs, l, pending{Index: l.Index, After: m.Seen, By: now.Unix()}, true)
+		if errors.Is(err, errFull) {
+			m.Next, w.changed = l.Index, true // what follows is judged when there is room
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		w.changed = true
@@ -79,6 +85,9 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 	}
 	return nil
 }
+
+// errFull says that no more leaves can wait.
+var errFull = errors.New("too many releases wait")
 
 // errNotHere says that a metadata file is not at hand.
 var errNotHere = errors.New("not at hand")
@@ -93,7 +102,7 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 		return nil // nobody had said anything yet
 	}
 	if l.Verdict == state.NotJudged {
-		return w.wait(ctx, a, blobs, l, p, "it cannot be judged, because a file is missing")
+		return w.waitForFile(l, p, "it cannot be judged, because a file is missing")
 	}
 	why, by, err := w.verdict(ctx, a.State(), blobs, l, p)
 	if err == nil && by == nil && came && !w.fresh {
@@ -107,7 +116,7 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 	}
 	switch {
 	case errors.Is(err, errNotHere):
-		return w.wait(ctx, a, blobs, l, p, "its metadata is not at hand, so that it cannot be compared")
+		return w.waitForFile(l, p, "its metadata is not at hand")
 	case err != nil:
 		return err
 	case by != nil:
@@ -115,22 +124,39 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 			m.Had[l.Role] = had{l.Index, l.Version}
 		}
 		return nil
-	case now.Sub(time.Unix(p.By, 0)) < w.cfg.Late:
-		return w.wait(ctx, a, blobs, l, p, why)
+	case now.Sub(time.Unix(p.By, 0)) < w.cfg.Late && len(m.Pending) < maxPending:
+		m.Pending = append(m.Pending, p)
+		return nil
 	}
 	return w.report(ctx, a, blobs, l, why)
 }
 
-// patience is how long a metadata file is waited for that the log has shown before.
+// patience is how long a metadata file is waited for in silence.
 const patience = time.Minute
 
-// wait lets a leaf wait, if there is room.
-func (w *Watcher) wait(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, p pending, why string) error {
-	tooLong := l.Verdict == state.Right && w.cfg.Now().Sub(time.Unix(p.By, 0)) >= max(patience, w.cfg.Late)
-	if tooLong || len(w.mem.Pending) >= maxPending {
-		return w.report(ctx, a, blobs, l, why)
+// maxUnseen is how many releases are told of that cannot be compared: the first.
+const maxUnseen = 64
+
+// waitForFile lets a leaf wait until its file is there. A file that is missing accuses the
+// vendor of nothing: what is said of it is taken back when the release has been compared. If the
+// log answers all else for long, it is no outage.
+func (w *Watcher) waitForFile(l state.Leaf, p pending, why string) error {
+	m, age := w.mem, w.cfg.Now().Sub(time.Unix(p.By, 0))
+	if len(m.Pending) >= maxPending {
+		return errFull
 	}
-	w.mem.Pending = append(w.mem.Pending, p)
+	p.Withheld = p.Withheld || w.whole && age >= w.cfg.Stale
+	m.Pending = append(m.Pending, p)
+	if age < patience || len(w.unseen) >= maxUnseen {
+		return nil
+	}
+	kind := audit.ReleaseUnseen
+	if p.Withheld {
+		kind = audit.ReleaseWithheld
+	}
+	w.unseen = append(w.unseen, audit.NewFinding(kind, l.Index, l.Repository, l.Role, l.Version,
+		fmt.Sprintf("%s of %s cannot be compared with what its vendor said would be released: %s", named(l.Role, l.Version), w.cfg.Name, why)).
+		About(l.Payload.String()))
 	return nil
 }
 

@@ -46,6 +46,8 @@ type pending struct {
 	Index int64 `json:"index"`
 	After int64 `json:"after"` // it was not there at this time, POSIX seconds
 	By    int64 `json:"by"`    // and at this one it was
+
+	Withheld bool `json:"withheld,omitempty"` // that it cannot be compared is no outage any more
 }
 
 // Limits of a memory.
@@ -87,7 +89,7 @@ func (w *Watcher) load(ctx context.Context, db *state.DB, id tuf.Digest) error {
 		}
 		m.notes = append(m.notes, noted{e, []byte(note)})
 	}
-	w.db, w.mem, w.changed, w.told, w.taken = db, m, false, nil, 0
+	w.db, w.mem, w.changed, w.told, w.toldUnseen, w.unseen, w.taken = db, m, false, nil, nil, nil, 0
 	w.savedNext, w.savedSeen = m.Next, m.Seen
 	w.mu.Lock()
 	defer w.mu.Unlock()

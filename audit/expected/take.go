@@ -2,6 +2,7 @@ package expected
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -73,6 +74,10 @@ func (w *Watcher) parse(r reading) (*expect.Expectations, error) {
 // has a name are watched.
 func WatchedName(name string) string { return "expectations " + name }
 
+// UnseenName is the name under which findings about releases that cannot be compared are
+// watched.
+func UnseenName(name string) string { return "unseen releases " + name }
+
 // tell says what is wrong with the expectations now.
 func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 	m, now := w.mem, w.cfg.Now()
@@ -106,15 +111,21 @@ func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 		w.status.Version, w.status.From, w.status.Until = newest.Version, newest.From, newest.Until
 	}
 	w.mu.Unlock()
+	return errors.Join(w.watched(ctx, a, WatchedName(w.cfg.Name), found, &w.told), w.watched(ctx, a, UnseenName(w.cfg.Name), w.unseen, &w.toldUnseen))
+}
+
+// watched says which findings there are of what is watched under a name, if they are others than
+// those that were told last.
+func (w *Watcher) watched(ctx context.Context, a Auditor, name string, found []audit.Finding, last *[]string) error {
 	told := []string{}
 	for _, f := range found {
-		told = append(told, string(f.Kind)+" "+f.Sentence)
+		told = append(told, fmt.Sprint(f.Kind, " ", f.Index, " ", f.Sentence))
 	}
-	if w.told != nil && slices.Equal(told, w.told) {
+	if *last != nil && slices.Equal(told, *last) {
 		return nil
 	}
-	w.told = told
-	return a.Watched(ctx, WatchedName(w.cfg.Name), found)
+	*last = told
+	return a.Watched(ctx, name, found)
 }
 
 // withNote adds the newest expectations to a finding, if there are any.

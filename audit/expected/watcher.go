@@ -70,11 +70,15 @@ type Watcher struct {
 	// Of the goroutine that steps.
 	db      *state.DB // whose memory it is
 	mem     *memory
-	changed bool     // the memory is to be written
-	told    []string // the findings that were told last, by their sentences
-	taken   int      // the number of the reading that was taken over
-	fresh   bool     // the expectations have been read in this step
+	changed bool            // the memory is to be written
+	told    []string        // the findings that were told last, by their sentences
+	whole   bool            // in this step the log was read to its end
+	unseen  []audit.Finding // about releases that cannot be compared now
+	taken   int             // the number of the reading that was taken over
+	fresh   bool            // the expectations have been read in this step
 	blobs   map[tuf.Digest]*tuf.Metadata
+
+	toldUnseen []string
 
 	savedNext, savedSeen int64 // of the memory as it was written
 

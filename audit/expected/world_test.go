@@ -139,7 +139,7 @@ func (w *world) found() string {
 	must(w, err)
 	var lines []string
 	for _, f := range list {
-		if strings.HasPrefix(string(f.Kind), "expectations-") || f.Kind == audit.UnexpectedRelease {
+		if strings.HasPrefix(string(f.Kind), "expectations-") || strings.HasPrefix(string(f.Kind), "release-") || f.Kind == audit.UnexpectedRelease {
 			if f.Class != f.Kind.Class() {
 				w.Errorf("%s has class %s", f.Kind, f.Class)
 			}

@@ -303,7 +303,7 @@ func troubleOf(step audit.StepResult, stepErr error) string {
 	}
 	for _, x := range step.Findings {
 		switch x.Kind {
-		case audit.LiveMissing, audit.ExpectationsMissing: // of others
+		case audit.LiveMissing, audit.ReleaseUnseen, audit.ExpectationsMissing: // of others
 		default:
 			if x.Class == audit.Outage {
 				return x.Sentence

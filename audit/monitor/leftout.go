@@ -22,10 +22,11 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 		watched = append(watched, l.what())
 	}
 	for _, e := range f.expected {
-		watched = append(watched, expected.WatchedName(f.log.Repositories[e.repository].Name))
+		name := f.log.Repositories[e.repository].Name
+		watched = append(watched, expected.WatchedName(name), expected.UnseenName(name))
 	}
 	for _, name := range names {
-		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, expected.WatchedName(""))
+		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, expected.WatchedName("")) || strings.HasPrefix(name, expected.UnseenName(""))
 		if !ours || slices.Contains(watched, name) {
 			continue
 		}
