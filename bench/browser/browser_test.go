@@ -230,6 +230,10 @@ func (w *world) testVerify(b *tab) {
 	if text := b.judged("unnamed"); !strings.Contains(text, "Logged and witnessed, but by whom?") || !strings.Contains(text, w.id) {
 		b.Errorf("nobody has named the repository: %s", text)
 	}
+	b.press("#tamper")
+	b.judged("refused")
+	b.press("#restore")
+	b.judged("unnamed")
 	b.name(w.id)
 	if text := b.judged("proved"); !strings.Contains(text, "version 5 of role targets") || !strings.Contains(text, w.id) ||
 		!strings.Contains(text, "By the policy that the page came with") || !strings.Contains(text, "2 files were judged") {

@@ -189,8 +189,8 @@ async function take(found) {
 // about, and of metadata what is signed.
 async function target() {
   const items = (last && last.items) || [];
-  const item = items.find((i) => i.what === "file" && tones[i.outcome] === "good") ||
-    items.find((i) => i.what === "release" && tones[i.outcome] === "good") || items[0];
+  const counts = (i) => !i.aside && (tones[i.outcome] === "good" || i.outcome === "unnamed" || i.outcome === "unwitnessed");
+  const item = items.find((i) => i.what === "file" && counts(i)) || items.find((i) => i.what === "release" && counts(i)) || items[0];
   const file = files.find((f) => item && f.name === item.name) || files[0];
   if (item && item.what === "release" && file.blob.size <= tuflog.maxContent) {
     const text = new TextDecoder("latin1").decode(await file.blob.arrayBuffer());
