@@ -3,10 +3,12 @@ package expected_test
 import (
 	"context"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/expected"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/expect"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -136,6 +139,38 @@ func TestThief(t *testing.T) {
 	w.id = id
 	w.step(true)
 	w.want(evil, "@3", two, "has expectations of repository e3b0c44298fc1c14, not of "+id.Short())
+}
+
+// Whoever loses the audit's state, or makes its owner begin it anew, does not bring back older
+// expectations that still last.
+func TestStateLost(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Beside = filepath.Join(w.dir, "state.")
+	w.start()
+	old := w.sign(1, 0, month, "release targets any", "paths *")
+	w.serve(old)
+	w.step(true)
+	w.serve(w.sign(2, time.Second, month, "release targets any"))
+	w.step(true)
+	w.want()
+	must(t, w.a.Close())
+	must(t, os.RemoveAll(filepath.Join(w.dir, "state")))
+	w.start()
+	w.serve(old)
+	w.step(true)
+	back := "expectations-rolled-back@-1: " + w.note + " has expectations 1 of acme, and expectations 2 were there before: these still count"
+	w.want(back)
+	w.step(true)
+	w.put("evil.bin", "evil")
+	w.step(true)
+	w.want(back, "targets 3 of acme is not what its vendor said would be released (expectations 2): it lists evil.bin")
+
+	// What cannot be read is not taken for nothing.
+	must(t, os.WriteFile(filepath.Join(w.dir, "state."+w.id.String()+"."+expected.NoteName), []byte("?"), 0o600))
+	w.start()
+	if err := w.w.Step(t.Context(), w.a, w.log.Source(), true); !errors.Is(err, state.ErrDamaged) {
+		t.Errorf("a damaged file: %v", err)
+	}
 }
 
 // Without expectations in force, no release is expected.

@@ -1,14 +1,19 @@
 package expected
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/expect"
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -89,11 +94,68 @@ func (w *Watcher) load(ctx context.Context, db *state.DB, id tuf.Digest) error {
 		}
 		m.notes = append(m.notes, noted{e, []byte(note)})
 	}
+	if err := w.loadBeside(m); err != nil {
+		return err
+	}
 	w.db, w.mem, w.changed, w.told, w.toldUnseen, w.unseen, w.taken = db, m, false, nil, nil, nil, 0
 	w.savedNext, w.savedSeen = m.Next, m.Seen
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status.Repository = id
+	return nil
+}
+
+// besideFile is the file with the newest expectations beside the state.
+func (w *Watcher) besideFile(id tuf.Digest) string {
+	return w.cfg.Beside + id.String() + "." + NoteName
+}
+
+// loadBeside adds the expectations that were kept beside the state, if that has none that are
+// as new: it was lost, or is a copy of before.
+func (w *Watcher) loadBeside(m *memory) error {
+	w.beside = nil
+	if w.cfg.Beside == "" {
+		return nil
+	}
+	path := w.besideFile(m.id)
+	note, err := regular.ReadSome(path, proofs.MaxNoteSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var e *expect.Expectations
+	if err == nil {
+		var n proofs.Note
+		if n, err = proofs.ParseNote(note); err == nil {
+			e, err = expect.ParseText(n.Text)
+		}
+	}
+	if err == nil && e.Repository != m.id {
+		err = fmt.Errorf("they are about repository %s", e.Repository.Short())
+	}
+	if err != nil {
+		return &state.Error{Err: fmt.Errorf("%w: expectations that are kept in %s: %w", state.ErrDamaged, path, err)}
+	}
+	w.beside = note
+	newest := m.newest()
+	if newest == nil {
+		m.First = e.From.Unix()
+	}
+	if newest == nil || newest.Version < e.Version {
+		m.add(noted{e, note})
+	}
+	return nil
+}
+
+// saveBeside writes the newest expectations beside the state, before that has them.
+func (w *Watcher) saveBeside() error {
+	newest := w.mem.newest()
+	if w.cfg.Beside == "" || newest == nil || bytes.Equal(newest.note, w.beside) {
+		return nil
+	}
+	if err := durable.WriteFile(w.besideFile(w.mem.id), newest.note, 0o644); err != nil {
+		return err
+	}
+	w.beside = newest.note
 	return nil
 }
 
@@ -103,6 +165,9 @@ func (w *Watcher) save(ctx context.Context, db *state.DB) error {
 	m := w.mem
 	if !w.changed && m.Next-w.savedNext < 10_000 && m.Seen-w.savedSeen < 60 {
 		return nil
+	}
+	if err := w.saveBeside(); err != nil {
+		return err
 	}
 	b, err := json.Marshal(w.mem)
 	if err != nil {

@@ -37,6 +37,10 @@ type Config struct {
 	// only then. 0: they have to be there before.
 	Late time.Duration
 	Now  func() time.Time // nil: time.Now
+	// Beside begins the path of a file, which has the repository's id behind it: the newest
+	// expectations are kept there too, so that older ones do not count if the state is lost.
+	// Empty: they are in the state alone.
+	Beside string
 }
 
 // Auditor is what a Watcher needs of an *audit.Auditor. Nothing else may use it meanwhile.
@@ -80,7 +84,8 @@ type Watcher struct {
 
 	toldUnseen []string
 
-	savedNext, savedSeen int64 // of the memory as it was written
+	savedNext, savedSeen int64  // of the memory as it was written
+	beside               []byte // the note in the file beside
 
 	mu      sync.Mutex
 	reading reading

@@ -28,6 +28,7 @@ func (f *follower) newExpectations(i int) (*expectations, error) {
 	w, err := expected.New(expected.Config{
 		Name: r.Name, Repository: r.ID, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
 		Every: min(r.Every, expected.DefaultEvery), Client: f.m.opts.Client, Now: f.m.opts.Now,
+		Beside: StateDir(f.m.dir, f.log.Name) + ".",
 	})
 	if err != nil {
 		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)

@@ -62,7 +62,7 @@ var rooms = map[string][]string{
 	"audit/page/wasm": {"audit/page/drop"}, "audit/page/generate": {},
 	"audit/cosign":    {"audit/.", "audit/mirror", "witness", "proofs/.", "internal"},
 	"audit/compare":   {"audit/evidence", "audit/history", "admit", "verify", "leaf", "tuf", "proofs/."},
-	"audit/expected":  {"audit/.", "audit/state", "expect", "leaf", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
+	"audit/expected":  {"audit/.", "audit/state", "expect", "leaf", "tuf", "proofs/.", "internal/durable", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/gossip":    {"audit/evidence", "proofs"},
 	"audit/state":     {"leaf", "tuf", "proofs/.", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile", "internal/wait"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
