@@ -48,6 +48,7 @@ const (
 	LiveEquivocation Kind = "live-equivocation" // a live repository serves a second payload of a version, with proof against the keys
 	LiveOther        Kind = "live-other"        // it serves another payload of a version than is logged, signed by the keys in force
 	LiveUnlogged     Kind = "live-unlogged"     // it serves what is signed by the keys in force and not logged
+	FileWithheld     Kind = "file-withheld"     // a file that a leaf names is long not served, while the log answers
 
 	UnexpectedRelease      Kind = "unexpected-release"       // a release that its vendor's expectations do not allow
 	ReleaseWithheld        Kind = "release-withheld"         // a file of a release has long been missing, so that it is not known whether it was expected
@@ -108,7 +109,7 @@ var classes = map[Kind]Class{
 	ViewWithheld: Tampering, BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering, BehindEnd: Tampering,
 	SecondPayload: Equivocation, BothStand: Equivocation,
 	LiveEquivocation: Equivocation,
-	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected,
+	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected, FileWithheld: Unexpected,
 	UnexpectedRelease: Unexpected, ReleaseWithheld: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
 	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,

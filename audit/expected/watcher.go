@@ -169,6 +169,10 @@ func (w *Watcher) Step(ctx context.Context, a Auditor, blobs Blobs, whole bool) 
 	return w.save(ctx, a.State())
 }
 
+// Is says which repository the one is of which the configuration has the beginning of the id. It
+// is called between steps.
+func (w *Watcher) Is(id tuf.Digest) { w.cfg.Repository = id.String() }
+
 // resolve finds the repository of the configuration in the log.
 func (w *Watcher) resolve(ctx context.Context, db *state.DB) (id tuf.Digest, ok bool, err error) {
 	if id, err := tuf.ParseDigest(w.cfg.Repository); err == nil {

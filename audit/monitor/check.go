@@ -149,11 +149,18 @@ func (c *ConfigCheck) log(ctx context.Context, i int, f *follower) error {
 				n++
 				return nil
 			}))
+			known := ""
+			if len(r.ID) < wholeID {
+				c.Notes = append(c.Notes, fmt.Sprintf("log[%d].repository[%d].id: %s is the beginning of an id, and anybody can register another that begins so: give the whole one (auditor show prints it)", i, j, r.ID))
+				var getErr error
+				known, getErr = kept.Get(ctx, namedName(r.ID))
+				err = errors.Join(err, getErr)
+			}
 			switch {
 			case n == 0:
 				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: the log %s has no repository whose id begins with %s, in %d leaves", i, j, f.log.Name, r.ID, said.Judged))
-			case n > 1:
-				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: %s is the beginning of %d ids in the log %s: give more of it", i, j, r.ID, n, f.log.Name))
+			case n > 1 && known == "":
+				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: %s, of %s", i, j, ambiguous(r.ID, n), f.log.Name))
 			}
 		}
 		return err

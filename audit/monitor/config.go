@@ -77,7 +77,7 @@ type Log struct {
 
 // RepositoryConfig is a repository of a log that has a name, and may be watched beside it.
 type RepositoryConfig struct {
-	ID    string        `toml:"id"`    // hex, or its beginning
+	ID    string        `toml:"id"`    // hex; the beginning of one means for good the repository that it means first
 	Name  string        `toml:"name"`  // unique in its log; empty: the ID
 	URLs  []string      `toml:"urls"`  // of live metadata
 	Every time.Duration `toml:"every"` // how often they are compared; 0: DefaultEvery

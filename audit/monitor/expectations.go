@@ -49,6 +49,12 @@ func (f *follower) readExpectations(ctx context.Context) {
 // been read to its end.
 func (f *follower) takeExpectations(ctx context.Context, whole bool) error {
 	for _, e := range f.expected {
+		if id := f.log.Repositories[e.repository].ID; len(id) < wholeID && !f.named[id] {
+			f.set(func(s *Status) {
+				s.Repositories[e.repository].Expectations = &Expectations{From: e.Source(), Trouble: "it is not known which repository of the log " + id + " is"}
+			})
+			continue
+		}
 		if err := e.Step(ctx, f.a, f.a.Source(), whole); err != nil {
 			return err
 		}

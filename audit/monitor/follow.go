@@ -36,8 +36,9 @@ type follower struct {
 	witnesses  []*witness
 	live       []*live
 	expected   []*expectations
-	copier     *copier       // nil: no copy is kept
-	wake       chan struct{} // something has been fetched that the next step takes
+	named      map[string]bool // the ids of the configuration of which the repository is known, or nothing can be said
+	copier     *copier         // nil: no copy is kept
+	wake       chan struct{}   // something has been fetched that the next step takes
 
 	stop  context.CancelFunc // ends run
 	ended chan struct{}      // closed when run has ended
@@ -51,10 +52,11 @@ type follower struct {
 	reported bool      // since the process began, all of the log has been judged once
 	swept    bool      // and what is not watched any more has ended
 
-	ahead      []ahead   // that the log has not shown, or not all of it
-	savedAhead string    // as the state has them
-	progress   time.Time // when leaves came last, or the process began
-	lookEnded  time.Time // the last look, or the state was opened: the next look began after this
+	ahead      []ahead                  // that the log has not shown, or not all of it
+	savedAhead string                   // as the state has them
+	missing    map[tuf.Digest]time.Time // files that are missing, by their findings, and when that was seen here first
+	progress   time.Time                // when leaves came last, or the process began
+	lookEnded  time.Time                // the last look, or the state was opened: the next look began after this
 
 	standing  *audit.Standing
 	vouchedOn string      // what it followed from
@@ -209,6 +211,7 @@ func (f *follower) openState(ctx context.Context) error {
 	if f.a, err = audit.New(ctx, f.auditConfig(src)); err != nil {
 		return err
 	}
+	f.named = nil
 	if err := f.loadAhead(ctx); err != nil {
 		return errors.Join(err, f.a.Close())
 	}
@@ -252,15 +255,19 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		if err := f.endUnwatched(ctx); err != nil {
 			return err
 		}
-		if err := f.nameRepositories(ctx); err != nil {
-			return err
-		}
+		f.nameRepositories()
 		f.swept = true
 	}
 	if err := f.takeOffers(ctx); err != nil {
 		return err
 	}
 	if err := f.lookAtWithheld(ctx, step, stepErr); err != nil {
+		return err
+	}
+	if err := f.lookAtFiles(ctx, stepErr); err != nil {
+		return err
+	}
+	if err := f.findRepositories(ctx, done && step.Waiting == 0); err != nil {
 		return err
 	}
 	if err := f.takeLive(ctx, step, done && step.Waiting == 0); err != nil {
@@ -270,11 +277,6 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		return err
 	}
 	first := done && step.Waiting == 0 && step.Checkpoint != nil && !f.reported
-	if step.To > step.From {
-		if err := f.nameRepositories(ctx); err != nil {
-			return err
-		}
-	}
 	if first {
 		// What is true of the present is found with a report.
 		if _, err := f.a.Report(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/audit/expected"
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -25,8 +24,12 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 		name := f.log.Repositories[e.repository].Name
 		watched = append(watched, expected.WatchedName(name), expected.UnseenName(name))
 	}
+	for _, r := range f.log.Repositories {
+		watched = append(watched, watchedID(r))
+	}
 	for _, name := range names {
-		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, expected.WatchedName("")) || strings.HasPrefix(name, expected.UnseenName(""))
+		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, idWatched) ||
+			strings.HasPrefix(name, expected.WatchedName("")) || strings.HasPrefix(name, expected.UnseenName(""))
 		if !ours || slices.Contains(watched, name) {
 			continue
 		}
@@ -37,29 +40,14 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 	return nil
 }
 
-// nameRepositories finds the ids of the repositories that have a name in the configuration and
-// nothing else that would find them. One whose beginning of an id is that of several has none.
-func (f *follower) nameRepositories(ctx context.Context) error {
+// nameRepositories notes the ids of the repositories that have a name in the configuration and
+// nothing else that would note them. Where it has the beginning of an id, findRepositories does.
+func (f *follower) nameRepositories() {
 	for i, r := range f.log.Repositories {
-		if len(r.URLs) > 0 || r.Expectations != "" || !f.status.Repositories[i].ID.IsZero() {
-			continue
-		}
 		id, err := tuf.ParseDigest(r.ID)
-		if err != nil {
-			n := 0
-			err := f.a.State().Repositories(ctx, r.ID, func(found state.Repository) error {
-				id = found.ID
-				n++
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			if n != 1 {
-				continue
-			}
+		if err != nil || len(r.URLs) > 0 || r.Expectations != "" || !f.status.Repositories[i].ID.IsZero() {
+			continue
 		}
 		f.set(func(s *Status) { s.Repositories[i].ID = id })
 	}
-	return nil
 }

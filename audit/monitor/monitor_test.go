@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,8 +113,16 @@ func start(t testing.TB, path string) *watch {
 	t.Helper()
 	cfg, err := monitor.Read(path)
 	must(t, err)
+	return startOf(t, cfg)
+}
+
+func startOf(t testing.TB, cfg *monitor.Config) *watch { return startAt(t, cfg, 0) }
+
+// startAt follows logs with a clock that is ahead.
+func startAt(t testing.TB, cfg *monitor.Config, ahead time.Duration) *watch {
+	t.Helper()
 	read, write := io.Pipe()
-	m, err := monitor.New(t.Context(), cfg, monitor.Options{News: write, Logger: slog.New(slog.DiscardHandler)})
+	m, err := monitor.New(t.Context(), cfg, monitor.Options{News: write, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(ahead) }})
 	must(t, err)
 	w := &watch{Monitor: m, news: make(chan monitor.News, 1000)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -330,15 +339,29 @@ func TestLiveRepository(t *testing.T) {
 	if _, err := evidence.Check(t.Context(), b, s.Policy().Keys()...); err != nil {
 		t.Errorf("the evidence is refused elsewhere: %v", err)
 	}
-	publish(s.vendor.Files())
-	_, _ = w.until(t, gone(audit.LiveEquivocation))
+	// A server that answers no more has taken nothing back.
 	publish(map[string][]byte{})
-	_, n = w.until(t, opened("a", audit.LiveMissing))
+	news, n := w.until(t, opened("a", audit.LiveMissing))
 	if n.Finding.Class != audit.Outage {
 		t.Errorf("%+v", n.Finding)
 	}
+	compared := said().Compared
+	runtest.Eventually(t, "it is compared again", func() bool { return said().Compared > compared+1 })
+	for len(w.news) > 0 {
+		news = append(news, <-w.news)
+	}
+	if slices.ContainsFunc(news, gone(audit.LiveEquivocation)) {
+		t.Error("a server that does not answer has taken back what it served")
+	}
 	publish(s.vendor.Files())
-	_, _ = w.until(t, gone(audit.LiveMissing))
+	closed := 0
+	_, _ = w.until(t, func(n monitor.News) bool {
+		if gone(audit.LiveMissing)(n) || gone(audit.LiveEquivocation)(n) {
+			closed++
+		}
+		return closed == 2
+	})
+	runtest.Eventually(t, "it is counted", func() bool { return w.Statuses()[0].Open[audit.Equivocation] == 0 })
 	if s := w.Statuses()[0]; !s.Vouches || s.Open[audit.Equivocation]+s.Open[audit.Unexpected]+s.Open[audit.Tampering] != 0 {
 		t.Errorf("%+v", s)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file is about what a log keeps from the monitor alone. How it does that does not matter:
@@ -29,6 +30,9 @@ type ahead struct {
 	at       time.Time // when the monitor saw it, by its own clock: those of witnesses may be off
 	cosigned int64     // by the witness's clock, POSIX seconds
 }
+
+// A file that a leaf names may be missing for so many times as long: a day, as a rule.
+const missingFiles = 144
 
 // maxAhead is how many of them are remembered: the oldest.
 const maxAhead = 1024
@@ -86,8 +90,11 @@ func (f *follower) lookAtWithheld(ctx context.Context, step audit.StepResult, st
 	return f.a.Watched(ctx, watchedView, found)
 }
 
-// watchedView is what view-withheld is watched as.
-const watchedView = "the log's view"
+// What view-withheld and file-withheld are watched as.
+const (
+	watchedView  = "the log's view"
+	watchedFiles = "the log's files"
+)
 
 // quorumAhead returns by when the monitor had seen that a quorum has cosigned trees of more than
 // a size, and the first of them.
@@ -160,4 +167,33 @@ func (f *follower) loadAhead(ctx context.Context) error {
 		f.ahead = append(f.ahead, ahead{x.Size, f.witnesses[i], earlier(at, now), x.Cosigned})
 	}
 	return nil
+}
+
+// lookAtFiles finds files that have been missing for long although the log answers. Times of
+// findings are by a clock that may have been off, so that this process looks for a while, too.
+func (f *follower) lookAtFiles(ctx context.Context, stepErr error) error {
+	if stepErr != nil || f.open == nil {
+		return nil
+	}
+	now := f.m.opts.Now()
+	missing, leaves := map[tuf.Digest]time.Time{}, map[int64]bool{}
+	var found []audit.Finding
+	for _, x := range f.open {
+		if x.Kind != audit.BlobMissing {
+			continue
+		}
+		sum := x.Digest()
+		seen, ok := f.missing[sum]
+		if !ok {
+			seen = now
+		}
+		missing[sum], leaves[x.Index] = seen, true
+		if since := time.Unix(x.Time, 0); now.Sub(since) >= missingFiles*f.log.Withheld && now.Sub(seen) >= f.log.Withheld {
+			withheld := audit.NewFinding(audit.FileWithheld, x.Index, x.Repository, x.Role, x.Version,
+				fmt.Sprintf("since %s the log has not served a file: %s", since.UTC().Format(time.RFC3339), x.Sentence))
+			found = append(found, withheld.About("file"))
+		}
+	}
+	f.missing = missing
+	return f.a.WatchedPart(ctx, watchedFiles, found, func(x *audit.Finding) bool { return leaves[x.Index] })
 }
