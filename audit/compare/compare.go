@@ -19,6 +19,7 @@ const (
 	maxRoots = 64        // versions of root that are looked for behind the newest logged one, and before it
 	maxRoles = 10_000    // files that a snapshot lists
 	maxBytes = 512 << 20 // of all files
+	maxJunk  = 32 << 20  // of those that the keys did not sign
 )
 
 // Source serves a repository's metadata. A device.Repository is one, and a device.Folder.
@@ -104,6 +105,7 @@ type reading struct {
 	v     Vantage
 	by    served
 	bytes int64
+	junk  int64 // of these, that no device accepts
 	rows  []Row
 }
 
@@ -197,7 +199,9 @@ func (r *reading) roots(ctx context.Context) (*tuf.Metadata, error) {
 		if err != nil {
 			return nil, err
 		}
-		if m == nil {
+		// No device goes on behind a root that the keys before it did not sign, of which
+		// anybody can serve any number.
+		if m == nil || !r.trusted(&r.rows[len(r.rows)-1]) {
 			break
 		}
 	}
@@ -218,6 +222,9 @@ func rootRequest(version int64) verify.Request {
 }
 
 func (r *reading) fetch(ctx context.Context, request verify.Request) ([]byte, error) {
+	if r.junk > maxJunk {
+		return nil, fmt.Errorf("more than %d bytes of metadata that the repository's keys did not sign: the rest was not read", int64(maxJunk))
+	}
 	if request.MaxLength = min(tuf.MaxFileSize, maxBytes-r.bytes); request.MaxLength <= 0 {
 		return nil, fmt.Errorf("more than %d bytes of metadata: the rest was not read", int64(maxBytes))
 	}
@@ -272,7 +279,9 @@ func (r *reading) take(ctx context.Context, request verify.Request, b []byte, er
 	}
 	r.rows = append(r.rows, row)
 	// Only who is trusted names keys.
-	if trusted := row.Verdict == Logged || row.Verdict == Behind || row.Verdict == Stale || row.signed; trusted {
+	if !r.trusted(&row) {
+		r.junk += int64(len(b))
+	} else {
 		switch {
 		case m.Root != nil:
 			r.by.root = m
@@ -281,6 +290,11 @@ func (r *reading) take(ctx context.Context, request verify.Request, b []byte, er
 		}
 	}
 	return m, nil
+}
+
+// trusted reports whether a file is one that a device may accept.
+func (r *reading) trusted(row *Row) bool {
+	return row.Verdict == Logged || row.Verdict == Behind || row.Verdict == Stale || row.signed
 }
 
 // missing notes that a file is not served, or cannot be read.

@@ -92,6 +92,14 @@ func TestHostileVantages(t *testing.T) {
 		want  string // role version verdict, of each row
 	}{
 		{"what is logged", of(v), "root 2 logged, targets 3 logged, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
+		// No device goes on behind the first of them.
+		{"roots that nobody signed, for ever", func(r verify.Request) ([]byte, error) {
+			if r.Role == tuf.RoleRoot && r.Version > 2 {
+				_, root := v.File(tuf.RoleRoot)
+				return []byte(strings.Replace(string(root), `"version":2`, fmt.Sprintf(`"version":%d`, r.Version), 1)), nil
+			}
+			return of(v)(r)
+		}, "root 2 logged, root 3 unsigned, targets 3 logged, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
 		// That the snapshot lists a logged file does not mean that it is served.
 		{"no targets", without(tuf.RoleTargets), "root 2 logged, targets 0 missing, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
 		{"a delegated role withheld", without("plugin"), "root 2 logged, targets 3 logged, plugin 0 missing, snapshot 3 untracked, timestamp 3 untracked"},

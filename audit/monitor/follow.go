@@ -199,6 +199,9 @@ func (f *follower) run(ctx context.Context) {
 			break
 		}
 	}
+	for _, l := range f.live {
+		f.m.liveHeld.Add(-l.held.Swap(0))
+	}
 	f.save(true)
 }
 

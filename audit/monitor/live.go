@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -39,6 +40,8 @@ type live struct {
 	rounds   int
 	now      bool // it is being compared
 
+	held atomic.Int64 // bytes of files
+
 	mu      sync.Mutex
 	files   map[verify.Request]file // that were fetched for this comparison
 	wanted  []verify.Request        // to be fetched
@@ -59,6 +62,8 @@ type file struct {
 // Limits of a comparison.
 const (
 	maxRounds   = 200              // each brings the files that it lacked
+	maxLive     = 256 << 20        // bytes of the files of one
+	maxAllLive  = 512 << 20        // and of all that are compared at the time
 	liveTimeout = 10 * time.Minute // for all files
 )
 
@@ -114,7 +119,7 @@ func (l *live) fetchWanted(ctx context.Context) {
 	l.mu.Unlock()
 	repository := &device.Repository{URL: l.url, Client: l.f.m.opts.Client, Timeout: liveTimeout, SameHost: true}
 	for _, r := range wanted {
-		b, err := repository.Fetch(ctx, r)
+		b, err := l.fetchWithin(ctx, repository, r)
 		if ctx.Err() != nil {
 			return
 		}
@@ -126,6 +131,28 @@ func (l *live) fetchWanted(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fetched = true
+}
+
+// fetchWithin fetches a file if there is room for it: what is held of all live repositories
+// has a bound, as a server that was taken over may serve anything.
+func (l *live) fetchWithin(ctx context.Context, from *device.Repository, r verify.Request) ([]byte, error) {
+	room := min(maxLive-l.held.Load(), maxAllLive-l.f.m.liveHeld.Load())
+	if room <= 0 {
+		return nil, errors.New("there is no room for more files of live repositories: the rest was not read")
+	}
+	r.MaxLength = min(r.MaxLength, room)
+	b, err := from.Fetch(ctx, r)
+	l.held.Add(int64(len(b)))
+	l.f.m.liveHeld.Add(int64(len(b)))
+	return b, err
+}
+
+// release forgets the files.
+func (l *live) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files, l.wanted = nil, nil
+	l.f.m.liveHeld.Add(-l.held.Swap(0))
 }
 
 // takeLive goes on with what is being compared, and begins what is due. whole says that the
@@ -220,9 +247,7 @@ func (l *live) compare(ctx context.Context) error {
 		err = errors.New("it has too many files")
 	}
 	l.now = false
-	l.mu.Lock()
-	l.files, l.wanted = nil, nil
-	l.mu.Unlock()
+	l.release()
 	l.next = l.f.m.opts.Now().Add(l.cfg.Every)
 	return l.conclude(ctx, rows, h, err)
 }

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -43,6 +44,7 @@ type Monitor struct {
 	desk desk
 
 	cosigner *cosign.Cosigner // nil: it does not cosign
+	liveHeld atomic.Int64     // bytes of the files of live repositories that are being compared
 
 	mu        sync.Mutex
 	cfg       *Config
