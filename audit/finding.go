@@ -323,12 +323,12 @@ func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Findin
 
 // Lived is when a finding was seen, in POSIX seconds.
 type Lived struct {
-	ID        string `json:"id"`              // Finding.Digest in hex, the same in every replay
-	Time      int64  `json:"time"`            // when it was seen first
-	Last      int64  `json:"last"`            // when it was there last
-	Gone      int64  `json:"gone,omitempty"`  // when it was seen to be gone; 0: it is there
-	New       bool   `json:"new"`             // it came since the last replay that was finished
-	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
+	ID        string `json:"id"`                   // Finding.Digest in hex, the same in every replay
+	Time      int64  `json:"time"`                 // when it was seen first
+	Last      int64  `json:"last"`                 // when it was there last
+	Gone      int64  `json:"gone,omitempty"`       // when it was seen to be gone; 0: it is there
+	New       bool   `json:"new"`                  // it came since the last replay that was finished
+	Acked     int64  `json:"acked,omitempty"`      // when somebody acknowledged it on this machine; 0: nobody has
 	AckReason string `json:"ack_reason,omitempty"` // for that; without Acked, for when it was there before
 
 	Episode int64 `json:"-"` // how often it came: 1, and one more each time it came back

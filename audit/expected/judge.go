@@ -31,7 +31,7 @@ func (w *Watcher) begin(ctx context.Context, db *state.DB) error {
 	}
 	// Nobody knows when what follows was logged: any time since the expectations came into
 	// force.
-	m.Next, m.Seen, w.changed = next, m.newest().From.Unix(), true
+	m.Next, m.Seen, w.changed = next, min(m.newest().From.Unix(), w.cfg.Now().Unix()), true
 	return nil
 }
 
@@ -49,6 +49,9 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 			l, ok, err := db.Leaf(ctx, p.Index)
 			if err != nil {
 				return err
+			}
+			if latest := max(now.Unix(), m.Seen); p.By > latest {
+				p.By = max(latest, min(p.By, m.First)) // the clock was ahead
 			}
 			if ok {
 				if err := w.decide(ctx, a, blobs, l, p, false); err != nil {
@@ -68,8 +71,10 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 			return err
 		}
 	}
+	// A clock that went back makes nothing older than what was seen before.
+	after, by := min(m.Seen, now.Unix()), max(m.Seen, now.Unix())
 	for _, l := range ours {
-		err := w.decide(ctx, a, blobs, l, pending{Index: l.Index, After: m.Seen, By: now.Unix()}, true)
+		err := w.decide(ctx, a, blobs, l, pending{Index: l.Index, After: after, By: by}, true)
 		if errors.Is(err, errFull) {
 			m.Next, w.changed = l.Index, true // what follows is judged when there is room
 			return nil
@@ -124,7 +129,7 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 			m.Had[l.Role] = had{l.Index, l.Version}
 		}
 		return nil
-	case now.Sub(time.Unix(p.By, 0)) < w.cfg.Late && len(m.Pending) < maxPending:
+	case w.cfg.Late > 0 && now.Sub(time.Unix(p.By, 0)) < w.cfg.Late && len(m.Pending) < maxPending:
 		m.Pending = append(m.Pending, p)
 		return nil
 	}
