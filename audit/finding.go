@@ -209,7 +209,8 @@ func (a *Auditor) record(f Finding) { a.pending = append(a.pending, f) }
 
 // settle keeps the findings that were recorded, each once, and writes their evidence. Of
 // the kinds of which a repository has very many the rest is counted; those of
-// classes that fail are never left out, but then without their evidence.
+// classes that fail, other than unknown leaves, are never left out, but then without their
+// evidence.
 func (a *Auditor) settle(ctx context.Context) error {
 	for len(a.pending) > 0 {
 		if err := a.settleOne(ctx, a.pending[0], state.Lasting); err != nil {
@@ -235,7 +236,7 @@ func (a *Auditor) settleOne(ctx context.Context, f Finding, scope state.Scope) e
 		return err
 	}
 	if kept >= a.maxPerKind {
-		if !f.Class.Fails() {
+		if !f.Class.Fails() || f.Kind == UnknownLeaf { // one of these says as much as all
 			return a.db.Suppress(ctx, string(f.Kind), f.Repository)
 		}
 		f.Evidence = nil
