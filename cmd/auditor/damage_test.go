@@ -99,7 +99,7 @@ func TestUnreadableFindings(t *testing.T) {
 		"DROP TABLE findings":                                         {replay, findings},
 	} {
 		w.must(os.WriteFile(path, good, 0o644))
-		db, err := sqlitefile.OpenChecked(path, 4)
+		db, err := sqlitefile.OpenChecked(path, 5)
 		w.must(err)
 		done, err := db.ExecContext(t.Context(), change)
 		w.must(errors.Join(err, db.Close()))

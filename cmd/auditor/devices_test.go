@@ -81,7 +81,7 @@ func TestDevicesNeedTheAuditor(t *testing.T) {
 		if err := json.Unmarshal(status, &said); err != nil {
 			t.Fatalf("%v: %s", err, status)
 		}
-		return len(said.Logs) == 1 && (strings.Contains(said.Logs[0].Why, "blob") || strings.Contains(said.Logs[0].Why, "does not serve"))
+		return len(said.Logs) == 1 && strings.Contains(said.Logs[0].Why, "not everything could be checked")
 	})
 	w.refresh("--wait=3s", 1, "waiting for auditors")
 	w.verify("policy", 0)

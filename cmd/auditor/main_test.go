@@ -366,7 +366,7 @@ func TestFullDisk(t *testing.T) {
 
 	state := filepath.Join(t.TempDir(), "state")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
-	db, err := sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 4)
+	db, err := sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 5)
 	w.must(err)
 	_, err = db.ExecContext(t.Context(), "CREATE TRIGGER full BEFORE INSERT ON leaves BEGIN SELECT RAISE(FAIL, 'no room'); END")
 	w.must(errors.Join(err, db.Close()))
