@@ -376,7 +376,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the log is blamed\n%s", out)
 	}
 	w.wantAll(errs, "the auditor's own state cannot be written: ", "no room")
-	db, err = sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 4)
+	db, err = sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 5)
 	w.must(err)
 	_, err = db.ExecContext(t.Context(), "DROP TRIGGER full")
 	w.must(errors.Join(err, db.Close()))
