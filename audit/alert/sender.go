@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/printable"
@@ -32,12 +31,7 @@ const maxSecret = 4096
 
 // readSecret returns the one line of a file.
 func readSecret(path string) (string, error) {
-	f, err := regular.OpenNamed(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	b, err := regular.ReadSome(path, maxSecret+1)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +54,7 @@ func settingsOf(to To) (string, error) {
 		if path == "" {
 			continue
 		}
-		content, err := readBounded(path)
+		content, err := regular.ReadSome(path, maxFile)
 		if err != nil {
 			return "", err
 		}
@@ -72,15 +66,6 @@ func settingsOf(to To) (string, error) {
 
 // maxFile bounds the files that the settings name: bytes.
 const maxFile = 1 << 20
-
-func readBounded(path string) ([]byte, error) {
-	f, err := regular.OpenNamed(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
-}
 
 // Current reports whether the files with secrets are still those that Open read.
 func (d *Desk) Current() bool {

@@ -86,15 +86,11 @@ func (w *Watcher) ask(ctx context.Context, last reading) (note []byte, tag strin
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := regular.Open(path)
+	note, err := regular.ReadSome(path, expect.MaxSize+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no file %s", path)
 	}
 	if err != nil {
-		return nil, err
-	}
-	note, err := io.ReadAll(io.LimitReader(f, expect.MaxSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	if len(note) > expect.MaxSize {

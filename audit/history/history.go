@@ -108,6 +108,23 @@ func (h *History) InForce(ctx context.Context, size int64) (*Force, error) {
 	return f, nil
 }
 
+// Around returns what was in force before the entry at an index, nil if nothing was, and
+// behind it.
+func (h *History) Around(ctx context.Context, index int64) (before, after *explain.Repository, err error) {
+	behind, err := h.InForce(ctx, index+1)
+	if err != nil {
+		return nil, nil, err
+	}
+	then, err := h.InForce(ctx, index)
+	switch {
+	case errors.Is(err, ErrNoLeaves):
+		return nil, &behind.Repository, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return &then.Repository, &behind.Repository, nil
+}
+
 // Signed returns who has signed what in the releases with index below size.
 func (h *History) Signed(ctx context.Context, size int64) (explain.Signed, error) {
 	signed := explain.Signed{}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -73,7 +72,7 @@ type follower struct {
 func (m *Monitor) newFollower(log Log) (*follower, error) {
 	f := &follower{m: m, log: log, logger: m.opts.Logger.With("log", log.Name), wake: make(chan struct{}, 1)}
 	var err error
-	if f.policyText, err = readPolicy(log.Policy); err != nil {
+	if f.policyText, err = regular.ReadSome(log.Policy, proofs.MaxPolicySize+1); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if f.policy, err = proofs.ParsePolicy(f.policyText); err != nil {
@@ -113,18 +112,6 @@ func (m *Monitor) newFollower(log Log) (*follower, error) {
 		}
 	}
 	return f, nil
-}
-
-// maxPolicy is how many bytes of a policy are read.
-const maxPolicy = proofs.MaxPolicySize + 1
-
-func readPolicy(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPolicy))
-	return b, errors.Join(err, f.Close())
 }
 
 // urlOf returns the URL of a log: as configured, or the one that the policy names.

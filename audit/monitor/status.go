@@ -2,15 +2,13 @@ package monitor
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -117,12 +115,8 @@ func ReadStatus(dir, log string) (*Status, error) {
 		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}
 	path := StatusFile(dir, log)
-	f, err := os.Open(path)
+	b, err := regular.ReadSome(path, maxStatus+1)
 	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxStatus+1))
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	if len(b) > maxStatus {

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net"
@@ -36,18 +37,8 @@ type Limits struct {
 var DefaultLimits = Limits{PerSecond: 20, Burst: 200, Concurrent: 64, Timeout: 10 * time.Second}
 
 func (l Limits) or(d Limits) Limits {
-	if l.PerSecond == 0 {
-		l.PerSecond = d.PerSecond
-	}
-	if l.Burst == 0 {
-		l.Burst = d.Burst
-	}
-	if l.Concurrent == 0 {
-		l.Concurrent = d.Concurrent
-	}
-	if l.Timeout == 0 {
-		l.Timeout = d.Timeout
-	}
+	l.PerSecond, l.Burst = cmp.Or(l.PerSecond, d.PerSecond), cmp.Or(l.Burst, d.Burst)
+	l.Concurrent, l.Timeout = cmp.Or(l.Concurrent, d.Concurrent), cmp.Or(l.Timeout, d.Timeout)
 	return l
 }
 

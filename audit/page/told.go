@@ -496,18 +496,10 @@ func (m *meaning) explain(ctx context.Context, h *history.History, at state.Leaf
 
 // weigh says who could replace what after a release, and what it changed about that.
 func (m *meaning) weigh(ctx context.Context, h *history.History, at state.Leaf) error {
-	after, err := h.InForce(ctx, at.Index+1)
+	before, after, err := h.Around(ctx, at.Index)
 	if err != nil {
 		return err
 	}
-	var before *explain.Repository
-	then, err := h.InForce(ctx, at.Index)
-	switch {
-	case err == nil:
-		before = &then.Repository
-	case !errors.Is(err, history.ErrNoLeaves):
-		return err
-	}
-	m.Impact, err = explain.ImpactOf(before, after.Repository, "")
+	m.Impact, err = explain.ImpactOf(before, *after, "")
 	return err
 }

@@ -174,23 +174,15 @@ func (r *radius) ofLog(ctx context.Context, h *history.History, name string) err
 	}
 	r.Repository = h.ID().String()
 	r.Release = &releaseInfo{Role: at.Leaf.Role, Version: at.Leaf.Version, Index: &at.Index}
-	after, err := h.InForce(ctx, at.Index+1)
+	before, after, err := h.Around(ctx, at.Index)
 	if err != nil {
-		return err
-	}
-	var before *explain.Repository
-	then, err := h.InForce(ctx, at.Index)
-	switch {
-	case err == nil:
-		before = &then.Repository
-	case !errors.Is(err, history.ErrNoLeaves):
 		return err
 	}
 	signed, err := h.Signed(ctx, at.Index+1)
 	if err != nil {
 		return err
 	}
-	return r.answer(before, after.Repository, signed)
+	return r.answer(before, *after, signed)
 }
 
 func (r *radius) answer(before *explain.Repository, after explain.Repository, signed explain.Signed) (err error) {

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/publisher"
@@ -70,16 +70,11 @@ func Open(cfg Config) (*Keeper, error) {
 
 // Read reads the file of a Keeper; nil: there is none. The note is not verified.
 func Read(path string) (note []byte, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	note, err = regular.ReadSome(path, maxKept+1)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	note, err = io.ReadAll(io.LimitReader(f, maxKept+1))
-	if err == nil && (len(note) > maxKept || len(note) == 0) {
+	case err == nil && (len(note) > maxKept || len(note) == 0):
 		err = fmt.Errorf("%s: it has %d bytes or more and cannot be a checkpoint", path, len(note))
 	}
 	return note, err

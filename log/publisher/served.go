@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -72,16 +71,11 @@ func OpenServed(path string, keys []proofs.Key, logger *slog.Logger) (*Served, e
 }
 
 func readServed(path string) (note []byte, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	note, err = regular.ReadSome(path, maxKept+1)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	note, err = io.ReadAll(io.LimitReader(f, maxKept+1))
-	if err == nil && len(note) > maxKept {
+	case err == nil && len(note) > maxKept:
 		err = fmt.Errorf("%s: it has more than %d bytes and cannot be a checkpoint", path, maxKept)
 	}
 	if note == nil {
