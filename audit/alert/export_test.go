@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"time"
@@ -62,7 +61,6 @@ func Mail(e *Event) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	_, err = msg.WriteTo(&b)
-	return b.Bytes(), err
+	raw, err := written(msg)
+	return []byte(raw), err
 }

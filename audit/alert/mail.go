@@ -185,14 +185,28 @@ func (m *mailer) messageID(id string) string {
 	return id + a.Address[strings.LastIndexByte(a.Address, '@'):]
 }
 
+// written returns the bytes of a message. No line is a single dot: a sendmail that runs without
+// -i takes it for the end, and where quoted-printable breaks a long line is a stranger's choice.
+func written(msg *gomail.Msg) (string, error) {
+	var raw strings.Builder
+	_, err := msg.WriteTo(&raw)
+	lines := strings.Split(raw.String(), "\r\n")
+	for i, line := range lines {
+		if line == "." {
+			lines[i] = "=2E"
+		}
+	}
+	return strings.Join(lines, "\r\n"), err
+}
+
 func (m *mailer) bySendmail(ctx context.Context, msg *gomail.Msg) error {
 	cmd := exec.CommandContext(ctx, m.to.Sendmail[0], m.to.Sendmail[1:]...)
-	var body strings.Builder
-	if _, err := msg.WriteTo(&body); err != nil {
+	raw, err := written(msg)
+	if err != nil {
 		return err
 	}
 	// What comes by a pipe has the line ends of the system.
-	cmd.Stdin = strings.NewReader(strings.ReplaceAll(body.String(), "\r\n", "\n"))
+	cmd.Stdin = strings.NewReader(strings.ReplaceAll(raw, "\r\n", "\n"))
 	out := &tail{max: maxOutput}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := runToEnd(ctx, cmd); err != nil {

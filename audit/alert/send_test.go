@@ -339,6 +339,9 @@ func TestLines(t *testing.T) {
 func FuzzWords(f *testing.F) {
 	f.Add("a sentence", "targets", "acme")
 	f.Add("x\r\nBcc: all@example.com\r\n\r\n.\r\n", "\x1b]8;;\u202e", "=?utf-8?q?=0d=0aBcc:x?=")
+	for n := range 80 { // one of them breaks to a line of one dot
+		f.Add(strings.Repeat("x", n)+".", "targets", "acme")
+	}
 	f.Add(strings.Repeat("ü", 3000), strings.Repeat("a b ", 100), "\xff\x00")
 	f.Fuzz(func(t *testing.T, sentence, role, name string) {
 		finding := found(audit.Fork, "acme", 7)
