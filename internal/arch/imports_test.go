@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	"audit/expected":  {"audit/.", "audit/state", "expect", "leaf", "tuf", "proofs/.", "internal/durable", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/gossip":    {"audit/evidence", "proofs"},
 	"audit/state":     {"leaf", "tuf", "proofs/.", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile", "internal/wait"},
+	"audit/rekor":     {"proofs/.", "internal/fetch", "internal/printable"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/export":    {"audit/state", "leaf", "tuf", "proofs/.", "internal/durable", "internal/sqlitefile"},
 	"audit/mirror":    {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular"},
