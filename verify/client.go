@@ -61,6 +61,11 @@ type Config struct {
 	MaxRoles int
 	// MaxRoots is how many new roots one run follows (TUF 5.3.3: Y). Zero: 256.
 	MaxRoots int
+	// GateKeys are the keys of gates, for a gate itself: a program that signs the timestamps
+	// of what it accepts. A timestamp then counts as signed if a key of its role that is not
+	// among them has signed it, and such keys together with all of the role's gates are as
+	// many as its threshold. Devices leave it empty: they want all signatures.
+	GateKeys []tuf.KeyIdentity
 }
 
 // The defaults of a Config.
@@ -303,7 +308,7 @@ func (c *Client) rootsDone() error {
 	if err := c.fresh(tuf.RoleRoot, c.root); err != nil {
 		return err
 	}
-	if !c.state.Timestamp.stands(c.root.Root.KeySet(tuf.RoleTimestamp)) {
+	if !c.timestampStands() {
 		c.state.Timestamp = Seen{}
 	}
 	if !c.state.Snapshot.stands(c.root.Root.KeySet(tuf.RoleSnapshot)) {

@@ -17,7 +17,7 @@ func (c *Client) updateTimestamp(file []byte) (updated bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	signers, err := checkSigned(tuf.RoleTimestamp, m, c.root.Root.KeySet(tuf.RoleTimestamp), c.rootKeys())
+	signers, err := c.timestampSigners(m)
 	if err != nil {
 		return false, err
 	}
