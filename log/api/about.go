@@ -20,9 +20,16 @@ type About struct {
 	// Cosigned is when half of the witnesses, or more, had cosigned it, in RFC 3339; empty:
 	// not known.
 	Cosigned     string         `json:"cosigned,omitempty"`
-	Witnesses    []AboutWitness `json:"witnesses"` // of the policy, in its order
+	Audited      *AboutAudited  `json:"audited,omitempty"` // nil: the log asks no auditors
+	Witnesses    []AboutWitness `json:"witnesses"`         // of the policy, in its order
 	Registration string         `json:"registration"`
 	Ended        bool           `json:"ended,omitempty"` // the log takes nothing more
+}
+
+// AboutAudited is the newest checkpoint that auditors have cosigned, too.
+type AboutAudited struct {
+	Size     int64  `json:"size"`               // 0: there is none yet
+	Cosigned string `json:"cosigned,omitempty"` // when an auditor did last, in RFC 3339; empty: not known
 }
 
 // AboutWitness is a witness of the policy.

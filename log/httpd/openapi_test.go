@@ -273,7 +273,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 // The schemas are the Go types.
 func TestOpenAPISchemas(t *testing.T) {
 	doc, _ := readOpenAPI(t)
-	types := []any{api.Result{}, api.Token{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}, api.About{}, api.AboutWitness{}}
+	types := []any{api.Result{}, api.Token{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}, api.About{}, api.AboutAudited{}, api.AboutWitness{}}
 	if len(doc.Components.Schemas) != len(types) {
 		t.Errorf("%d schemas, %d types", len(doc.Components.Schemas), len(types))
 	}

@@ -54,6 +54,7 @@ var pagePolicy = func() string {
 // policy, and each minute, because it has the checkpoint's age.
 type frontPage struct {
 	note       []byte
+	audited    []byte // note of the newest audited checkpoint
 	policy     *proofs.Policy
 	minute     time.Time
 	html, json []byte
@@ -96,12 +97,12 @@ func wantsJSON(h http.Header) bool {
 // frontPage returns the page as it is now.
 func (s *Server) frontPage() (*frontPage, error) {
 	now := s.now()
-	published, policy := s.view.Board().Checkpoint(), s.view.Policy()
-	if p := s.pages.newest.Load(); p != nil && p.policy == policy && p.minute.Equal(now.Truncate(time.Minute)) && bytes.Equal(p.note, published.Note) {
+	published, policy, audited := s.view.Board().Checkpoint(), s.view.Policy(), s.audited.Newest()
+	if p := s.pages.newest.Load(); p != nil && p.policy == policy && p.minute.Equal(now.Truncate(time.Minute)) && bytes.Equal(p.note, published.Note) && bytes.Equal(p.audited, audited.Note) {
 		return p, nil
 	}
 	about := s.about(published, policy)
-	p := &frontPage{note: published.Note, policy: policy, minute: now.Truncate(time.Minute)}
+	p := &frontPage{note: published.Note, audited: audited.Note, policy: policy, minute: now.Truncate(time.Minute)}
 	var err error
 	if p.json, err = json.Marshal(about); err != nil {
 		return nil, err
@@ -150,6 +151,13 @@ func (s *Server) about(published log.Published, policy *proofs.Policy) api.About
 		slices.Sort(known)
 		about.Cosigned = stamp(known[len(known)/2])
 	}
+	if s.audited != nil {
+		health := s.audited.Health()
+		about.Audited = &api.AboutAudited{Size: health.Size}
+		if !health.Cosigned.IsZero() {
+			about.Audited.Cosigned = stamp(health.Cosigned.Unix())
+		}
+	}
 	about.Witnesses = []api.AboutWitness{}
 	for _, w := range policy.Witnesses {
 		row := api.AboutWitness{Name: w.Name, Key: w.Key.String()}
@@ -185,14 +193,23 @@ type pageData struct {
 	api.About
 	CSS         template.CSS
 	Age         string // of the checkpoint; empty: not known
+	AuditedAge  string // of the audited one; empty: not known
 	ContactLink string
 	Enough      int // witnesses that are a quorum
 }
 
 func newPageData(about api.About, now time.Time) pageData {
 	d := pageData{About: about, CSS: template.CSS(pageCSS), ContactLink: contactLink(about.Contact)} //nolint:gosec // a file of ours
-	if at, err := time.Parse(time.RFC3339, about.Cosigned); err == nil {
-		d.Age = ageOf(now.Sub(at))
+	age := func(stamp string) string {
+		at, err := time.Parse(time.RFC3339, stamp)
+		if err != nil {
+			return ""
+		}
+		return ageOf(now.Sub(at))
+	}
+	d.Age = age(about.Cosigned)
+	if about.Audited != nil {
+		d.AuditedAge = age(about.Audited.Cosigned)
 	}
 	if p, err := proofs.ParsePolicy([]byte(about.Policy)); err == nil {
 		d.Enough = p.SmallestQuorum()

@@ -2,6 +2,7 @@ package leader_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -66,8 +67,20 @@ func TestAuditedIsServed(t *testing.T) {
 			t.Errorf("GET %s: %d, Retry-After %q: %s", path, resp.StatusCode, resp.Header.Get("Retry-After"), body)
 		}
 	}
+	page := func(f *frontEnd, html string) (about api.About) {
+		t.Helper()
+		_, body := f.do(t, "GET", "/", nil, "Accept", "application/json")
+		check(t, json.Unmarshal(body, &about))
+		if _, body = f.do(t, "GET", "/", nil); !strings.Contains(string(body), html) {
+			t.Errorf("the page does not have %q: %s", html, body)
+		}
+		return about
+	}
 	look()
 	notYet("/checkpoint/audited", true, api.CodeNotAudited)
+	if got := page(r, "none yet: the auditors that this log asks").Audited; got == nil || got.Size != 0 || got.Cosigned != "" {
+		t.Errorf("before the auditor has cosigned: %+v", got)
+	}
 	notYet("/v1/entries/0/proof?audited", false, api.CodeNotFound)
 	r.register(t, file(newVendor(t), "root").Data)
 	notYet("/v1/entries/0/proof?audited", true, "no checkpoint has been cosigned by the auditors yet")
@@ -76,6 +89,12 @@ func TestAuditedIsServed(t *testing.T) {
 	look()
 	if keeper.Newest().Tree.N != 1 {
 		t.Fatalf("%+v", keeper.Health())
+	}
+	for _, f := range []*frontEnd{r, follows} {
+		if got := page(f, `<dt>Audited checkpoint</dt><dd>1 entry, `).Audited; got == nil || got.Size != 1 || got.Cosigned != "2023-11-14T22:13:20Z" {
+			t.Errorf("audited: %+v", got)
+		}
+		page(f, `<a href="checkpoint/audited">`)
 	}
 	notYet("/v1/entries/1/proof?audited", true, "the auditors have cosigned the first 1 entries so far")
 	var problem *api.ProblemError
