@@ -87,10 +87,12 @@ func newSharedWorld(t *testing.T) *sharedWorld {
 	return newServers(t).makeLog(t)
 }
 
-// makeLog makes a log on the servers, and starts its witnesses and front ends.
-func (w *sharedWorld) makeLog(t *testing.T) *sharedWorld {
+// makeLog makes a log on the servers, and starts its witnesses and front ends; flags are
+// more arguments of logserver init.
+func (w *sharedWorld) makeLog(t *testing.T, flags ...string) *sharedWorld {
 	t.Helper()
-	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://"+w.trillian.Target(), "--state", w.state)
+	args := append([]string{"init", "--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}, flags...)
+	stdout, stderr, code := runtest.Run(t, "logserver", args...)
 	found := regexp.MustCompile(`--storage (trillian://\S+/\d+) `).FindStringSubmatch(stderr)
 	if code != 0 || found == nil {
 		t.Fatalf("init: exit %d\n%s", code, stderr)
@@ -99,7 +101,8 @@ func (w *sharedWorld) makeLog(t *testing.T) *sharedWorld {
 	if err := w.trillian.Analyze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.serve(t, strings.TrimSpace(stdout), "--storage", w.storage, "--state", w.state)
+	own, _, _ := strings.Cut(stdout, "\n")
+	w.serve(t, own, "--storage", w.storage, "--state", w.state)
 	w.fronts = []*runtest.Service{w.Log, w.addFront(t, "log2", true)}
 	return w
 }
@@ -118,11 +121,16 @@ func (w *sharedWorld) addFront(t *testing.T, name string, key bool) *runtest.Ser
 		if err := os.Remove(w.Path(name) + "/log.key"); err != nil {
 			t.Fatal(err)
 		}
-	} else if err := os.Chmod(w.Path(name)+"/log.key", 0o600); err != nil {
+	}
+	// CopyFS gives what it makes to everybody.
+	more, err := filepath.Glob(w.Path(name) + "/keys/*.key")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(w.Path(name)+"/registration.token", 0o600); err != nil {
-		t.Fatal(err)
+	for _, path := range append(more, w.Path(name)+"/log.key", w.Path(name)+"/registration.token") {
+		if err := os.Chmod(path, 0o600); err != nil && (key || !errors.Is(err, fs.ErrNotExist)) {
+			t.Fatal(err)
+		}
 	}
 	return runtest.Serve(t, "logserver", "serve", "--dir", w.Path(name), "--policy", w.Path("policy"), "--storage", w.storage, "--state", w.state)
 }

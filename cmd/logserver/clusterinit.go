@@ -11,24 +11,23 @@ import (
 
 // initializeShared makes a log on servers where there is none, and completes the
 // storage's URL with the tree that it makes.
-func initializeShared(ctx context.Context, at place, on *shared, made newLog) (vkey string, err error) {
+func initializeShared(ctx context.Context, at place, on *shared, made newLog) (*newKeys, error) {
 	if err := checkEmpty(at.dir); err != nil {
-		return "", err
+		return nil, err
 	}
-	key, private, err := made.key()
+	keys, err := made.keys()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	servers := on.servers()
-	vkey = key.String()
 	err = serverlog.Create(ctx, &servers, made.origin, func() error {
-		return writeKeys(at, vkey, private)
+		return writeKeys(at, keys)
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	on.storageURL = servers.Storage
-	return vkey, nil
+	return keys, nil
 }
 
 const handOutShared = `
@@ -39,7 +38,7 @@ What to hand out:
                              log %s https://...
   to vendors, in private   the registration token in %s
   to devices, as well      the repository's id, which registering it returns
-  to other front ends      a copy of %s; those without log.key never lead
+%s  to other front ends      a copy of %s; those without log.key never lead
 Now have PostgreSQL analyze Trillian's database, or its signer will be slow:
   psql TRILLIAN-DATABASE -c ANALYZE
 and again after the first thousand entries. Then write the policy with the

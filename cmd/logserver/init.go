@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -29,6 +30,11 @@ log's public key: give it to the witnesses that are to cosign the log, and to
 everyone who is to trust it. The origin is the log's name for ever: a URL without
 a scheme, not necessarily reachable.
 
+With --ecdsa the log has an ECDSA P-256 key beside its Ed25519 key from the start,
+as logserver key add --type ecdsa-p256 rekor makes one later, and signs every
+checkpoint with both: the public transparency log Rekor takes checkpoints by that
+signature. Its public key is printed in a second line. Nobody has to list it.
+
 With --ssh-agent the log's key is one that an ssh-agent holds, and there is no key
 file: logserver serve then takes --ssh-agent, too.
 
@@ -37,6 +43,7 @@ entries in a tree of Trillian's log server, which is made if the URL names none,
 all else in an empty PostgreSQL database, which must exist. The directory then holds
 just the keys and the token. Copy it, in private, for each further front end.`,
 		Example: `  logserver init --dir ./log --origin log.example/tuf
+  logserver init --dir ./log --origin log.example/tuf --ecdsa
   logserver init --dir ./log --origin log.example/tuf --ssh-agent "$SSH_AUTH_SOCK" --ssh-key SHA256:...
   logserver init --dir ./log --origin log.example/tuf --storage trillian://10.0.0.9:8090 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
@@ -45,19 +52,19 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 				return fmt.Errorf("--origin: %w", err)
 			}
 			if on.on() {
-				vkey, err := initializeShared(cmd.Context(), at, &on, made)
+				keys, err := initializeShared(cmd.Context(), at, &on, made)
 				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), vkey)
-					fmt.Fprintf(cmd.ErrOrStderr(), handOutShared, vkey, vkey, at.token(), at.dir, serveSharedWith(at, on, made))
+					keys.print(cmd.OutOrStdout())
+					fmt.Fprintf(cmd.ErrOrStderr(), handOutShared, keys.own, keys.own, at.token(), keys.handOutECDSA(), at.dir, serveSharedWith(at, on, made))
 				}
 				return err
 			}
-			vkey, err := initialize(cmd.Context(), at, made)
+			keys, err := initialize(cmd.Context(), at, made)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), vkey)
-			fmt.Fprintf(cmd.ErrOrStderr(), handOut, vkey, vkey, at.token(), serveWith(at, made), at.ledgerDir())
+			keys.print(cmd.OutOrStdout())
+			fmt.Fprintf(cmd.ErrOrStderr(), handOut, keys.own, keys.own, at.token(), keys.handOutECDSA(), serveWith(at, made), at.ledgerDir())
 			return nil
 		},
 	}
@@ -67,6 +74,7 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 	cmd.Flags().StringVar(&made.origin, "origin", "", "name of the log (required)")
 	cmd.Flags().StringVar(&made.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key")
 	cmd.Flags().StringVar(&made.fingerprint, "ssh-key", "", "which Ed25519 key of the ssh-agent, by its fingerprint as ssh-add -l prints it")
+	cmd.Flags().BoolVar(&made.ecdsa, "ecdsa", false, "make an ECDSA P-256 key as well, by whose signature Rekor takes checkpoints")
 	cmd.MarkFlagsRequiredTogether("ssh-agent", "ssh-key")
 	if err := cmd.MarkFlagRequired("origin"); err != nil {
 		panic(err) // the flag was defined one line above
@@ -83,7 +91,7 @@ What to hand out:
   to vendors, in private   the registration token in %s
   to devices, as well      the repository's id, which registering it returns
                            (publisher submit prints it)
-Next: write the policy with the witnesses' keys and URLs, then
+%sNext: write the policy with the witnesses' keys and URLs, then
   logserver serve %s
 Keep the ledger %s on another disk than the log, and never restore it from a backup.
 `
@@ -104,7 +112,47 @@ func serveWith(at place, made newLog) string {
 }
 
 // newLog has the settings of a log that is to be made.
-type newLog struct{ origin, agent, fingerprint string }
+type newLog struct {
+	origin, agent, fingerprint string
+	ecdsa                      bool // with an ECDSA key beside its own
+}
+
+// newKeys are the keys of a log that is made.
+type newKeys struct {
+	own     proofs.Key
+	private string         // of own; empty if an agent holds it
+	ecdsa   *proofs.Signer // nil unless asked for
+}
+
+// print prints the public keys, the log's own first.
+func (k *newKeys) print(w io.Writer) {
+	fmt.Fprintln(w, k.own)
+	if k.ecdsa != nil {
+		fmt.Fprintln(w, k.ecdsa.Key())
+	}
+}
+
+// handOutECDSA is the line of what to hand out for the ECDSA key, if there is one.
+func (k *newKeys) handOutECDSA() string {
+	if k.ecdsa == nil {
+		return ""
+	}
+	return fmt.Sprintf("  to who looks into Rekor  the ECDSA key %v\n", k.ecdsa.Key())
+}
+
+// keys makes the log's keys, of which its own may be in an agent.
+func (n *newLog) keys() (k *newKeys, err error) {
+	k = &newKeys{}
+	if k.own, k.private, err = n.key(); err != nil {
+		return nil, err
+	}
+	if n.ecdsa {
+		if k.ecdsa, err = proofs.GenerateSigner(rand.Reader, n.origin, proofs.ECDSA); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
 
 // key makes the log's key, or finds it in the agent: then there is nothing to
 // keep.
@@ -150,44 +198,49 @@ func checkEmpty(dir string) error {
 }
 
 // initialize makes a log where there is none.
-func initialize(ctx context.Context, at place, made newLog) (vkey string, err error) {
+func initialize(ctx context.Context, at place, made newLog) (*newKeys, error) {
 	if err := at.log().Check(); err != nil {
-		return "", err
+		return nil, err
 	}
-	key, private, err := made.key()
+	keys, err := made.keys()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, dir := range []string{at.dir, at.ledgerDir()} {
 		if err := checkEmpty(dir); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
-		return "", err
+		return nil, err
 	}
 	// The keys come last: without them nothing can be served, so a log that
 	// was made only in part is never mistaken for a whole one.
 	if err := at.log().Create(ctx, made.origin); err != nil {
-		return "", err
+		return nil, err
 	}
-	return key.String(), writeKeys(at, key.String(), private)
+	return keys, writeKeys(at, keys)
 }
 
-// writeKeys writes the keys of a new log, of which the private one may be in an agent, and
-// its registration token.
-func writeKeys(at place, vkey, private string) error {
+// writeKeys writes the keys of a new log and its registration token. The log's own keys
+// come last, so that there is no log that lacks its further one.
+func writeKeys(at place, keys *newKeys) error {
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
 		return err
 	}
 	if err := keyfile.Create(at.token(), rand.Text()); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(at.vkey(), []byte(vkey+"\n"), 0o644); err != nil {
+	if keys.ecdsa != nil {
+		if err := writeMoreKey(at, "rekor", keys.ecdsa); err != nil {
+			return err
+		}
+	}
+	if err := durable.WriteFile(at.vkey(), []byte(keys.own.String()+"\n"), 0o644); err != nil {
 		return err
 	}
-	if private == "" {
+	if keys.private == "" {
 		return nil
 	}
-	return keyfile.Create(at.key(), private)
+	return keyfile.Create(at.key(), keys.private)
 }

@@ -124,17 +124,22 @@ func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs
 	if err != nil {
 		return nil, err
 	}
+	return signer, writeMoreKey(at, name, signer)
+}
+
+// writeMoreKey writes a further key of the log to keys/NAME.key.
+func writeMoreKey(at place, name string, signer *proofs.Signer) error {
 	if err := os.MkdirAll(at.moreKeys(), 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	if err := keyfile.GiveTo(at.moreKeys()); err != nil {
-		return nil, err
+		return err
 	}
 	path := filepath.Join(at.moreKeys(), name+".key")
 	if err := keyfile.Create(path, signer.PrivateKey()); err != nil {
-		return nil, err
+		return err
 	}
-	return signer, notePublic(path, signer.Key())
+	return notePublic(path, signer.Key())
 }
 
 // publicPath is where the public key of a further key is, for commands that may not read
