@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -72,7 +73,7 @@ func NewServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			// Once per connection instead of once per request.
-			return context.WithValue(ctx, addressContext{}, ConnectionAddress(c))
+			return context.WithValue(ctx, addressContext{}, rates.Connection(c))
 		},
 	}
 }
@@ -95,7 +96,7 @@ func (h handler) limited(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (h handler) rate(address string) error {
-	if wait := h.byAddr.take(address, h.now()); wait > 0 {
+	if wait := h.byAddr.Take(address, h.now()); wait > 0 {
 		return &Refusal{Reason: Limited, RetryAfter: wait, Err: errors.New("too many requests from this address")}
 	}
 	return nil
@@ -113,14 +114,12 @@ func (h handler) place(address string) func() (leave func(), err error) {
 }
 
 func clientAddress(r *http.Request, header string) string {
-	if header != "" {
-		v := strings.Join(r.Header.Values(header), ",") // those before the last are the client's word
-		return addressKey(strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:]))
+	if header == "" {
+		if key, ok := r.Context().Value(addressContext{}).(string); ok {
+			return key
+		}
 	}
-	if key, ok := r.Context().Value(addressContext{}).(string); ok {
-		return key
-	}
-	return addressKey(r.RemoteAddr)
+	return rates.Client(r, header)
 }
 
 // retryAfter sets the header to whole seconds, at least one.

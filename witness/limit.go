@@ -1,21 +1,14 @@
 package witness
 
 import (
-	"net"
-	"net/netip"
-	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/tuflog/tuflog/internal/rates"
 )
 
 // Rate limits requests: PerSecond in the long run, Burst at once. The zero Rate
 // has no limit.
-type Rate struct {
-	PerSecond float64
-	Burst     float64
-}
+type Rate = rates.Rate
 
 // Limits bound the work that one log, and one address, can cause. An address is an
 // IPv4 address, or the first 64 bits of an IPv6 address.
@@ -57,8 +50,6 @@ var DefaultLimits = Limits{
 }
 
 const (
-	// maxAddresses bounds how many addresses are remembered.
-	maxAddresses = 1 << 16
 	// perAddressPart is the part of Limits.Concurrent that one address has.
 	perAddressPart = 4
 	// headerFor, bodyFor and answerFor are how long a request's header and all of it
@@ -87,108 +78,4 @@ func (l Limits) of(log Log, repeat bool) Rate {
 		}
 	}
 	return r
-}
-
-// bucket is a token bucket. The zero bucket is full.
-type bucket struct {
-	mu      sync.Mutex
-	limiter *rate.Limiter
-}
-
-// take takes a token, or returns how long to wait until there is one.
-func (b *bucket) take(r Rate, now time.Time) time.Duration {
-	if r.PerSecond <= 0 {
-		return 0
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	limit, burst := rate.Limit(r.PerSecond), max(int(r.Burst), 1)
-	switch {
-	case b.limiter == nil:
-		b.limiter = rate.NewLimiter(limit, burst)
-	case b.limiter.Limit() != limit || b.limiter.Burst() != burst:
-		// A list has another number for the log.
-		b.limiter.SetLimitAt(now, limit)
-		b.limiter.SetBurstAt(now, burst)
-	}
-	token := b.limiter.ReserveN(now, 1)
-	wait := token.DelayFrom(now)
-	if wait > 0 {
-		token.CancelAt(now) // asking costs nothing
-	}
-	return wait
-}
-
-// full reports whether the bucket is as good as a new one.
-func (b *bucket) full(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.limiter == nil || b.limiter.TokensAt(now) >= float64(b.limiter.Burst())
-}
-
-// buckets are token buckets by key, a bounded number.
-type buckets[K comparable] struct {
-	rate Rate
-	max  int
-
-	mu  sync.Mutex
-	all map[K]*bucket
-}
-
-func newBuckets[K comparable](rate Rate, max int) *buckets[K] {
-	return &buckets[K]{rate: rate, max: max, all: make(map[K]*bucket)}
-}
-
-// take takes a token of a key, or returns how long to wait until there is one.
-func (b *buckets[K]) take(key K, now time.Time) time.Duration {
-	if b.rate.PerSecond <= 0 {
-		return 0
-	}
-	return b.of(key, now).take(b.rate, now)
-}
-
-func (b *buckets[K]) of(key K, now time.Time) *bucket {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	one, ok := b.all[key]
-	if !ok {
-		if len(b.all) >= b.max {
-			b.evict(now)
-		}
-		one = new(bucket)
-		b.all[key] = one
-	}
-	return one
-}
-
-// evict forgets a bucket: a full one, which is as good as none, if a look at
-// some finds one, else any.
-func (b *buckets[K]) evict(now time.Time) {
-	looked := 0
-	for key, one := range b.all {
-		if looked++; one.full(now) || looked == 32 {
-			delete(b.all, key)
-			return
-		}
-	}
-}
-
-// ConnectionAddress returns the address that a connection comes from, as Limits
-// count them.
-func ConnectionAddress(c net.Conn) string { return addressKey(c.RemoteAddr().String()) }
-
-// addressKey is what limits count by.
-func addressKey(remote string) string {
-	ap, err := netip.ParseAddrPort(remote)
-	addr := ap.Addr()
-	if err != nil {
-		if addr, err = netip.ParseAddr(strings.Trim(remote, "[]")); err != nil {
-			return "unknown"
-		}
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr.String()
-	}
-	return netip.PrefixFrom(addr, 64).Masked().String()
 }

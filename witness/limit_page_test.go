@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -31,7 +32,7 @@ func TestLimitsPage(t *testing.T) {
 		{"requests being handled", l.Concurrent, l.inOneAddress(), "503", "Concurrent, perAddressPart"},
 		{"requests", "–", rate(l.PerAddress), "429", "PerAddress"},
 		{"checkpoints of a log that are cosigned, and as many of its latest one again", "–", rate(l.PerOrigin) + ", of any address", "429", "PerOrigin"},
-		{"addresses remembered", maxAddresses, "–", "one that has asked for little is forgotten", "maxAddresses"},
+		{"addresses remembered", rates.MaxAddresses, "–", "one that has asked for little is forgotten", "rates.MaxAddresses"},
 	}
 	var want, fields strings.Builder
 	want.WriteString("| limit | all | one address | beyond it | in `witness.Limits` |\n|---|---|---|---|---|\n")

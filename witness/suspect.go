@@ -59,7 +59,7 @@ func (w *Witness) suspect(ctx context.Context, o *origin, s *submission, log Log
 	if failed {
 		bucket = &o.failed
 	}
-	if bucket.take(keepRate, w.now()) > 0 {
+	if bucket.Take(keepRate, w.now()) > 0 {
 		return
 	}
 	if failed {

@@ -65,6 +65,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -123,7 +124,7 @@ type Witness struct {
 	started  time.Time
 	unread   *room.Room // requests whose body has not come whole, by address
 	working  *room.Room // requests worked on, by address
-	byAddr   *buckets[string]
+	byAddr   *rates.Buckets[string]
 	nudge    chan struct{} // wakes the examiner
 	status   status
 	alive    shared
@@ -137,11 +138,11 @@ type Witness struct {
 type origin struct {
 	turn   chan struct{} // one token: the lock
 	check  firstCheck
-	grow   bucket // checkpoints of new trees
-	repeat bucket // the same tree again, which anybody can ask for
-	stale  bucket // suspects with a wrong old size, of which anybody can make many
-	failed bucket // suspects whose proof failed
-	recent recent // trees cosigned, or kept as suspects, of late
+	grow   rates.Bucket // checkpoints of new trees
+	repeat rates.Bucket // the same tree again, which anybody can ask for
+	stale  rates.Bucket // suspects with a wrong old size, of which anybody can make many
+	failed rates.Bucket // suspects whose proof failed
+	recent recent       // trees cosigned, or kept as suspects, of late
 	counts counts
 }
 
@@ -166,7 +167,7 @@ func New(c Config) (*Witness, error) {
 	}
 	w.unread = room.New(c.Limits.Unread, c.Limits.UnreadPerAddress)
 	w.working = room.New(c.Limits.Concurrent, c.Limits.inOneAddress())
-	w.byAddr = newBuckets[string](c.Limits.PerAddress, maxAddresses)
+	w.byAddr = rates.NewBuckets[string](c.Limits.PerAddress, rates.MaxAddresses)
 	w.started = w.now()
 	var err error
 	if w.metrics, err = newMetrics(c.Registry, w); err != nil {
@@ -263,7 +264,7 @@ func (w *Witness) persist(ctx context.Context, o *origin, s *submission, log Log
 		}
 		old = &log.Latest.Tree
 	}
-	if wait := limited.take(w.limits.of(log, limited == &o.repeat), w.now()); wait > 0 {
+	if wait := limited.Take(w.limits.of(log, limited == &o.repeat), w.now()); wait > 0 {
 		return &Refusal{Reason: Limited, RetryAfter: wait, Err: fmt.Errorf("too many checkpoints of %s", s.cp.Origin)}
 	}
 	// A client that hangs up must not leave it open whether this happened.

@@ -15,11 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/tomlfile"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -110,21 +109,9 @@ func Parse(path string, text []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: %d bytes or more, more than %d", path, len(text), MaxConfig)
 	}
 	var c Config
-	meta, err := toml.Decode(string(text), &c)
-	if parse := (toml.ParseError{}); errors.As(err, &parse) {
-		key := ""
-		if parse.LastKey != "" {
-			key = parse.LastKey + ": "
-		}
-		return nil, fmt.Errorf("%s:%d: %s%s", path, parse.Position.Line, key, parse.Message)
-	}
-	if err != nil { // of a type, with the line and the key in its text
-		return nil, fmt.Errorf("%s:%s", path, wrongType.ReplaceAllString(err.Error(), "$1: $2: "))
-	}
-	lines := findLines(string(text))
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		key := unknown[0]
-		return nil, fmt.Errorf("%s:%s%s", path, lines.of(key.String()), unknownKey(key))
+	lines, err := tomlfile.Decode(path, text, &c)
+	if err != nil {
+		return nil, err
 	}
 	c.resolve(filepath.Dir(path))
 	c.fill()
@@ -134,16 +121,13 @@ func Parse(path string, text []byte) (*Config, error) {
 			n, _ := strconv.Atoi(m[1])
 			key = fmt.Sprintf("route[%d]", n-1)
 		}
-		return nil, fmt.Errorf("%s:%s%w", path, lines.of(key), err)
+		return nil, fmt.Errorf("%s:%s%w", path, lines.Of(key), err)
 	}
 	return &c, nil
 }
 
 // routeNumber is how errors of the alerts begin that are about a route.
 var routeNumber = regexp.MustCompile(`^route ([0-9]{1,6})$`)
-
-// wrongType is the beginning of an error of the TOML package about a value of another type.
-var wrongType = regexp.MustCompile(`^toml: line ([0-9]+) \(last key "([^"]*)"\): `)
 
 // resolve makes relative paths those from a folder.
 func (c *Config) resolve(folder string) {

@@ -26,9 +26,9 @@ import (
 	"github.com/tuflog/tuflog/audit/page"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
-	"github.com/tuflog/tuflog/witness"
 )
 
 type monitorRunFlags struct {
@@ -150,7 +150,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	}
 	server := monitor.NewServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
-	room.LimitConnections(server, room.New(min(maxConnections, room.ForConnections()), maxPerAddress), witness.ConnectionAddress)
+	room.LimitConnections(server, room.New(min(maxConnections, room.ForConnections()), maxPerAddress), rates.Connection)
 	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
 	return cli.Serve(ctx, work, server, l)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/witness"
@@ -229,7 +230,7 @@ func (f serveFlags) limitConnections(server *http.Server) {
 	if f.addressHeader != "" {
 		perAddress = 0
 	}
-	room.LimitConnections(server, room.New(min(f.limits.Connections, room.ForConnections()), perAddress), witness.ConnectionAddress)
+	room.LimitConnections(server, room.New(min(f.limits.Connections, room.ForConnections()), perAddress), rates.Connection)
 }
 
 // closers end what serve has begun, the last first.

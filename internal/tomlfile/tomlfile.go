@@ -1,23 +1,51 @@
-package monitor
+// Package tomlfile reads TOML files strictly: [Decode] refuses keys that mean nothing, and every
+// error names the file, the line if it is known, and the key.
+package tomlfile
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 )
 
-// lines are where the keys of a configuration stand. The TOML package does not tell for keys
+// Decode reads text into a struct. path is where it stands, for errors.
+func Decode(path string, text []byte, into any) (Lines, error) {
+	meta, err := toml.Decode(string(text), into)
+	if parse := (toml.ParseError{}); errors.As(err, &parse) {
+		key := ""
+		if parse.LastKey != "" {
+			key = parse.LastKey + ": "
+		}
+		return nil, fmt.Errorf("%s:%d: %s%s", path, parse.Position.Line, key, parse.Message)
+	}
+	if err != nil { // of a type, with the line and the key in its text
+		return nil, fmt.Errorf("%s:%s", path, wrongType.ReplaceAllString(err.Error(), "$1: $2: "))
+	}
+	lines := findLines(string(text))
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		key := unknown[0]
+		return nil, fmt.Errorf("%s:%s%s", path, lines.Of(key.String()), unknownKey(reflect.TypeOf(into), key))
+	}
+	return lines, nil
+}
+
+// wrongType is the beginning of an error of the TOML package about a value of another type.
+var wrongType = regexp.MustCompile(`^toml: line ([0-9]+) \(last key "([^"]*)"\): `)
+
+// Lines are where the keys of a configuration stand. The TOML package does not tell for keys
 // that are read well and mean nothing. This looks at lines that begin with a key or a table
 // alone: a key within an inline table has the line of that.
-type lines map[string]int
+type Lines map[string]int
 
 // findLines finds the lines of keys: under their path (log.name, the first one) and under
 // that with places in arrays of tables (log[1].name).
-func findLines(text string) lines {
-	found := lines{}
+func findLines(text string) Lines {
+	found := Lines{}
 	count := map[string]int{}
 	plain, indexed := "", ""
 	note := func(plain, indexed string, line int) {
@@ -90,9 +118,9 @@ func keyOf(s string) string {
 	return strings.Join(parts, ".")
 }
 
-// of returns the line of a key, or of the closest table around it, as "12: ", and " " if it is
+// Of returns the line of a key, or of the closest table around it, as "12: ", and " " if it is
 // not known.
-func (l lines) of(key string) string {
+func (l Lines) Of(key string) string {
 	for {
 		if line, ok := l[key]; ok {
 			return fmt.Sprintf("%d: ", line)
@@ -106,8 +134,8 @@ func (l lines) of(key string) string {
 }
 
 // unknownKey says that a key means nothing, and which there are in its place.
-func unknownKey(key toml.Key) string {
-	known := keysAt(reflect.TypeFor[Config](), key[:len(key)-1])
+func unknownKey(config reflect.Type, key toml.Key) string {
+	known := keysAt(config, key[:len(key)-1])
 	if len(known) == 0 {
 		return fmt.Sprintf("%s: unknown key: remove it", key)
 	}
