@@ -1,17 +1,17 @@
 package rekor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
 
-var errNotBuilt = errors.New("not built yet")
-
 var (
 	// ErrUnavailable means that the instance did not answer, or not yet: try again later.
 	ErrUnavailable = errors.New("rekor is not available")
-	// ErrRefused means that the instance does not take the entry.
-	ErrRefused = errors.New("rekor refuses the entry")
+	// ErrRefused means that the instance does not take the entry, or does not offer what was
+	// asked of it.
+	ErrRefused = errors.New("rekor refuses")
 	// ErrMisbehaved means that the instance answered what no Rekor may answer, or what none of
 	// its keys signed.
 	ErrMisbehaved = errors.New("rekor misbehaves")
@@ -22,16 +22,26 @@ var (
 	ErrNoPublicKey = errors.New("rekor v2 does not serve its public key")
 )
 
-// ForkError means that Rekor signed two trees of which neither begins with the other. The two
-// checkpoints prove it.
+// ForkError means that Rekor signed two trees, and that the larger one does not begin with the
+// smaller one: by its tiles (v2), or by the proof that it answers (v1). It is ErrMisbehaved.
 type ForkError struct {
-	Older, Newer string // signed notes
+	Older, Newer string // the two checkpoints, signed notes
 	Err          error
 }
 
 func (e *ForkError) Error() string {
-	return fmt.Sprintf("rekor forked: its tree does not begin with one that it signed before: %v", e.Err)
+	return fmt.Sprintf("rekor forked: one tree that it signed does not begin with another: %v", e.Err)
 }
 
 // Unwrap returns ErrMisbehaved and the inner error.
 func (e *ForkError) Unwrap() []error { return []error{ErrMisbehaved, e.Err} }
+
+// misbehaved marks an error about an answer as ErrMisbehaved, unless it is of another kind.
+func misbehaved(err error) error {
+	for _, kind := range []error{ErrUnavailable, ErrRefused, ErrMisbehaved, ErrUnknownKey, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, kind) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrMisbehaved, err)
+}

@@ -24,6 +24,7 @@ var keepsContext = map[string]string{
 	"log/postgres/lease.go":          "a lease is the right to write, and its context ends with it",
 	"log/metrics/metrics.go":         "a prometheus.Collector is given no context",
 	"audit/alert/metrics.go":         "a prometheus.Collector is given no context",
+	"audit/rekor/v1.go":              "sigstore's verifiers ask for a context, and wait for nothing",
 	"log/tesseralog/tesseralog.go":   "Close waits for an append, for a limited time",
 	"log/trillianlog/trillianlog.go": "Close waits for an append, for a limited time",
 	"witness/metrics.go":             "a prometheus.Collector is given no context",

@@ -4,6 +4,7 @@ package arch
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -182,6 +183,22 @@ func TestProgramsStaySmall(t *testing.T) {
 	}
 }
 
+// Who only writes, serves or verifies a log has nothing to do with ledgers of others, whose
+// clients pull in hundreds of packages.
+func TestOnlyAuditorsLinkRekor(t *testing.T) {
+	programs := map[string][]string{
+		"./cmd/updater": nil, "./cmd/publisher": nil, "./cmd/witness": nil, "./cmd/logserver": nil,
+		"./audit/page/wasm": {"GOOS=js", "GOARCH=wasm"},
+	}
+	for pkg, env := range programs {
+		for _, dep := range deps(t, pkg, env...) {
+			if strings.HasPrefix(dep, "github.com/sigstore/") || dep == module+"/audit/rekor" {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+}
+
 // list returns what each package imports in its own, not its tests', files.
 func list(t *testing.T, patterns ...string) map[string][]string {
 	t.Helper()
@@ -197,15 +214,21 @@ func list(t *testing.T, patterns ...string) map[string][]string {
 	return pkgs
 }
 
-func deps(t *testing.T, pkg string) []string {
+func deps(t *testing.T, pkg string, env ...string) []string {
 	t.Helper()
-	return strings.Fields(goList(t, "-deps", pkg))
+	return strings.Fields(goListIn(t, env, "-deps", pkg))
 }
 
 func goList(t *testing.T, args ...string) string {
 	t.Helper()
+	return goListIn(t, nil, args...)
+}
+
+func goListIn(t *testing.T, env []string, args ...string) string {
+	t.Helper()
 	cmd := exec.Command("go", append([]string{"list"}, args...)...)
 	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

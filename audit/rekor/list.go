@@ -1,0 +1,244 @@
+package rekor
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+
+	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	index "github.com/sigstore/rekor/pkg/generated/client/index"
+	"github.com/sigstore/rekor/pkg/generated/client/tlog"
+	"github.com/sigstore/rekor/pkg/generated/models"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// retrieved is how many entries Rekor v1 returns to one request.
+const retrieved = 10
+
+// entryUUID is the hash of a leaf in hex, perhaps after the id of its tree.
+var entryUUID = regexp.MustCompile(`^([0-9a-f]{16})?[0-9a-f]{64}$`)
+
+// List yields every entry that a v1 instance says it has under the key, in the order in which it
+// lists them, each verified. An entry that is not what it has to be is an error in its place,
+// after which the next follows; after an error of a request nothing follows. The list of an
+// instance is not proved: what it leaves out is not missed.
+func (i *Instance) List(ctx context.Context, key proofs.Key) iter.Seq2[*Anchor, error] {
+	return func(yield func(*Anchor, error) bool) {
+		fail := func(err error) bool { return yield(nil, fmt.Errorf("list %s: %w", i.cfg.Name, err)) }
+		if i.cfg.Version != 1 {
+			fail(errors.New("rekor v2 has no index to list: Scan reads its entries"))
+			return
+		}
+		k, err := newLogKey(key)
+		if err != nil {
+			fail(err)
+			return
+		}
+		ids, err := i.search(ctx, k)
+		if err != nil {
+			fail(err)
+			return
+		}
+		for some := range slices.Chunk(ids, retrieved) {
+			found, err := i.retrieve(ctx, some)
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, id := range some {
+				a, err := i.listed(k, id, found)
+				if err != nil {
+					if !fail(fmt.Errorf("entry %s: %w", id, misbehaved(err))) {
+						return
+					}
+				} else if a != nil && !yield(a, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// search asks for the UUIDs of the entries under a key, each leaf once.
+func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
+	format := models.SearchIndexPublicKeyFormatX509
+	params := index.NewSearchIndexParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
+		WithQuery(&models.SearchIndex{PublicKey: &models.SearchIndexPublicKey{Format: &format, Content: k.pem}})
+	got, err := i.v1.Index.SearchIndexContext(bound(ctx, maxIndex), params)
+	if err != nil {
+		return nil, answeredV1(ctx, err)
+	}
+	seen := map[string]bool{}
+	var ids []string
+	for _, id := range got.Payload {
+		if !entryUUID.MatchString(id) {
+			return nil, fmt.Errorf("%w: its index lists %.100q, which is not the UUID of an entry", ErrMisbehaved, id)
+		}
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// retrieve asks for entries. They are returned by the hashes of their leaves.
+func (i *Instance) retrieve(ctx context.Context, ids []string) (map[string]json.RawMessage, error) {
+	params := entries.NewSearchLogQueryParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
+		WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
+	got, err := i.v1.Entries.SearchLogQueryContext(bound(ctx, maxAnswer), params)
+	if err != nil {
+		return nil, answeredV1(ctx, err)
+	}
+	found := map[string]json.RawMessage{}
+	for _, answer := range got.Payload {
+		for id, e := range answer {
+			if !entryUUID.MatchString(id) {
+				return nil, fmt.Errorf("%w: it returns the entry %.100q", ErrMisbehaved, id)
+			}
+			if found[leafOf(id)], err = json.Marshal(e); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrMisbehaved, err)
+			}
+		}
+	}
+	return found, nil
+}
+
+// leafOf returns the hash of the leaf in a UUID.
+func leafOf(id string) string { return id[len(id)-2*len(proofs.Hash{}):] }
+
+// listed verifies an entry that the index lists under a key. It returns nil for one that is of
+// another kind than this package looks for.
+func (i *Instance) listed(k logKey, id string, found map[string]json.RawMessage) (*Anchor, error) {
+	entry, ok := found[leafOf(id)]
+	if !ok {
+		return nil, errors.New("the index lists it, and it is not there")
+	}
+	a, b, err := checkV1(entry, i.cfg.Keys, i.cfg.Origin)
+	if errors.Is(err, errOther) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if leafOf(a.UUID) != leafOf(id) {
+		return nil, fmt.Errorf("the leaf of the entry that it returns is %s", leafOf(a.UUID))
+	}
+	if !bytes.Equal(b.der, k.der) {
+		return nil, errors.New("the index lists it under a key that is not its own")
+	}
+	return a, nil
+}
+
+// followV1 returns the larger of a checkpoint and that of the instance. If the instance has begun
+// another tree meanwhile, the older tree has to end as it says.
+func (i *Instance) followV1(ctx context.Context, from string) (string, error) {
+	got, err := i.v1.Tlog.GetLogInfoContext(bound(ctx, maxAnswer), tlog.NewGetLogInfoParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout))
+	if err != nil {
+		return "", answeredV1(ctx, err)
+	}
+	if got.Payload == nil || got.Payload.SignedTreeHead == nil {
+		return "", fmt.Errorf("%w: it answers without a checkpoint", ErrMisbehaved)
+	}
+	now, err := i.headV1(*got.Payload.SignedTreeHead)
+	if err != nil {
+		return "", misbehaved(err)
+	}
+	if from == "" {
+		return now.signed, nil
+	}
+	then, err := i.headV1(from)
+	if err != nil {
+		return "", fmt.Errorf("the position: %w", err)
+	}
+	end := now
+	if now.origin != then.origin {
+		if end, err = i.endedV1(got.Payload.InactiveShards, then.origin); err != nil {
+			return "", misbehaved(err)
+		}
+	}
+	older, newer := then, end
+	if end.tree.N < then.tree.N {
+		older, newer = end, then
+	}
+	if err := i.consistentV1(ctx, older, newer); err != nil {
+		return "", err
+	}
+	if end == now {
+		return newer.signed, nil
+	}
+	return now.signed, nil
+}
+
+// headV1 is a verified checkpoint of a v1 instance.
+type headV1 struct {
+	signed, origin string
+	tree           proofs.Tree
+}
+
+func (i *Instance) headV1(signed string) (*headV1, error) {
+	c, err := openV1(signed, i.cfg.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("rekor's checkpoint: %w", err)
+	}
+	if !hasOrigin(c.Origin, i.cfg.Origin) {
+		return nil, fmt.Errorf("rekor's checkpoint: origin %.100q, want %.100q", c.Origin, i.cfg.Origin)
+	}
+	return &headV1{signed, c.Origin, c.Tree}, nil
+}
+
+// endedV1 returns the last checkpoint of a tree that the instance no longer appends to.
+func (i *Instance) endedV1(shards []*models.InactiveShardLogInfo, origin string) (*headV1, error) {
+	for _, shard := range shards {
+		if shard == nil || shard.SignedTreeHead == nil {
+			continue
+		}
+		if h, err := i.headV1(*shard.SignedTreeHead); err == nil && h.origin == origin {
+			return h, nil
+		}
+	}
+	return nil, fmt.Errorf("it no longer has the tree of %.100q", origin)
+}
+
+// consistentV1 asks for a proof that a tree begins with an older one of the same origin.
+func (i *Instance) consistentV1(ctx context.Context, older, newer *headV1) error {
+	if older.tree == newer.tree {
+		return nil
+	}
+	fork := func(err error) error { return &ForkError{Older: older.signed, Newer: newer.signed, Err: err} }
+	if older.tree.N == newer.tree.N {
+		return fork(fmt.Errorf("two roots of size %d", newer.tree.N))
+	}
+	if older.tree.N == 0 {
+		return nil
+	}
+	first, id := older.tree.N, fmt.Sprint(treeID(older.origin))
+	params := tlog.NewGetLogProofParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
+		WithFirstSize(&first).WithLastSize(newer.tree.N).WithTreeID(&id)
+	got, err := i.v1.Tlog.GetLogProofContext(bound(ctx, maxEntry), params)
+	if err != nil {
+		return answeredV1(ctx, err)
+	}
+	if got.Payload == nil || len(got.Payload.Hashes) > 2*proofs.MaxProofHashes {
+		return fmt.Errorf("%w: it answers without a proof of consistency", ErrMisbehaved)
+	}
+	var path []proofs.Hash
+	for _, text := range got.Payload.Hashes {
+		h, err := hex.DecodeString(text)
+		if err != nil || len(h) != len(proofs.Hash{}) {
+			return fmt.Errorf("%w: it answers with the hash %.100q", ErrMisbehaved, text)
+		}
+		path = append(path, proofs.Hash(h))
+	}
+	if err := proofs.VerifyConsistency(older.tree, newer.tree, path); err != nil {
+		return fork(err)
+	}
+	return nil
+}

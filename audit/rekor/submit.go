@@ -1,0 +1,183 @@
+package rekor
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	"github.com/sigstore/rekor/pkg/generated/client/pubkey"
+	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// body returns the entry of a statement, with the first of its signatures.
+func (st *statement) body() *body {
+	return &body{digest: st.digest, signature: st.signatures[0], der: st.key.der}
+}
+
+func (i *Instance) submitV1(ctx context.Context, st *statement) (json.RawMessage, error) {
+	b := st.body()
+	leaf, err := leafV1(b)
+	if err != nil {
+		return nil, err
+	}
+	ctx = bound(ctx, maxEntry)
+	params := entries.NewCreateLogEntryParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
+	created, err := i.v1.Entries.CreateLogEntryContext(ctx, params.WithProposedEntry(proposalV1(b)))
+	var conflict *entries.CreateLogEntryConflict
+	if errors.As(err, &conflict) {
+		// The entry is known by its leaf: where the answer says that it is does not matter.
+		return i.entryV1(ctx, leaf)
+	}
+	if err != nil {
+		return nil, answeredV1(ctx, err)
+	}
+	return oneV1(created.Payload)
+}
+
+// entryV1 asks for the entry of a leaf that the instance says it has.
+func (i *Instance) entryV1(ctx context.Context, leaf []byte) (json.RawMessage, error) {
+	id := proofs.LeafHash(leaf)
+	params := entries.NewGetLogEntryByUUIDParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
+	found, err := i.v1.Entries.GetLogEntryByUUIDContext(ctx, params.WithEntryUUID(hex.EncodeToString(id[:])))
+	var none *entries.GetLogEntryByUUIDNotFound
+	if errors.As(err, &none) {
+		return nil, fmt.Errorf("%w: it has the entry already, and not integrated yet", ErrUnavailable)
+	}
+	if err != nil {
+		return nil, answeredV1(ctx, err)
+	}
+	return oneV1(found.Payload)
+}
+
+// oneV1 returns the only entry of an answer.
+func oneV1(answer models.LogEntry) (json.RawMessage, error) {
+	if len(answer) != 1 {
+		return nil, fmt.Errorf("%w: it answers with %d entries instead of one", ErrMisbehaved, len(answer))
+	}
+	for _, e := range answer {
+		return json.Marshal(e)
+	}
+	return nil, nil
+}
+
+// answeredV1 is answered for errors of the generated client, whose types are the statuses.
+func answeredV1(ctx context.Context, err error) error {
+	var status interface {
+		error
+		Code() int
+		GetPayload() *models.Error
+	}
+	if errors.As(err, &status) {
+		says := ""
+		if p := status.GetPayload(); p != nil {
+			says = p.Message
+		}
+		return statusError(status.Code(), says)
+	}
+	var bare interface {
+		error
+		Code() int
+	}
+	if errors.As(err, &bare) {
+		return statusError(bare.Code(), "")
+	}
+	return answered(ctx, err)
+}
+
+func (i *Instance) publicKeyV1(ctx context.Context) (crypto.PublicKey, error) {
+	params := pubkey.NewGetPublicKeyParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
+	got, err := i.v1.Pubkey.GetPublicKeyContext(bound(ctx, maxEntry), params)
+	if err != nil {
+		return nil, answeredV1(ctx, err)
+	}
+	key, err := cryptoutils.UnmarshalPEMToPublicKey([]byte(got.Payload))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMisbehaved, err)
+	}
+	return key, nil
+}
+
+// requestV2 is a submission to Rekor v2.
+type requestV2 struct {
+	Record recordV2 `json:"hashedRekordRequestV002"`
+}
+
+type recordV2 struct {
+	Digest    []byte      `json:"digest"`
+	Signature signatureV2 `json:"signature"`
+}
+
+type signatureV2 struct {
+	Content  []byte     `json:"content"`
+	Verifier verifierV2 `json:"verifier"`
+}
+
+type verifierV2 struct {
+	PublicKey publicKeyV2 `json:"publicKey"`
+	Details   string      `json:"keyDetails"`
+}
+
+type publicKeyV2 struct {
+	Raw []byte `json:"rawBytes"`
+}
+
+// duplicateHeader names the index of an entry that Rekor v2 has already.
+const duplicateHeader = "X-Log-Index"
+
+func (i *Instance) submitV2(ctx context.Context, st *statement) (json.RawMessage, error) {
+	b := st.body()
+	resp, answer, err := i.post(bound(ctx, maxEntry), i.cfg.URL+"/api/v2/log/entries", requestV2{recordV2{
+		Digest:    b.digest[:],
+		Signature: signatureV2{Content: b.signature, Verifier: verifierV2{publicKeyV2{b.der}, detailsV2}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	switch resp.StatusCode {
+	case http.StatusCreated, http.StatusOK:
+		return compact(answer)
+	case http.StatusConflict:
+		index, err := strconv.ParseInt(resp.Header.Get(duplicateHeader), 10, 64)
+		if err != nil || index < 0 {
+			return nil, fmt.Errorf("%w: it has the entry already, and does not say where: %.50q", ErrMisbehaved, resp.Header.Get(duplicateHeader))
+		}
+		return i.entryV2(ctx, leafV2(b), index)
+	}
+	var problem struct {
+		Message string `json:"message"`
+	}
+	_ = json.Unmarshal(answer, &problem) // an answer of something else has none
+	return nil, statusError(resp.StatusCode, problem.Message)
+}
+
+// untilIntegrated is how long to wait before an entry that an instance has and has not published yet
+// is looked for again.
+const untilIntegrated = time.Second
+
+// entryV2 makes the entry of a leaf that the instance says it has at an index.
+func (i *Instance) entryV2(ctx context.Context, leaf []byte, index int64) (json.RawMessage, error) {
+	for {
+		head, err := i.headV2(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if index < head.tree.N {
+			return i.provedV2(ctx, head, leaf, index)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: it has the entry at index %d, and has not published it yet", ErrUnavailable, index)
+		case <-time.After(untilIntegrated):
+		}
+	}
+}
