@@ -55,6 +55,8 @@ const (
 	ExpectationsStale      Kind = "expectations-stale"       // a vendor's expectations have long ended, or cannot be read
 	ExpectationsRolledBack Kind = "expectations-rolled-back" // older expectations are served than were seen, or others under one version
 
+	OrphanAnchor Kind = "orphan-anchor" // a public ledger has under the log's key what the log does not show, or what somebody forged
+
 	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
 
 	VersionGap         Kind = "version-gap"         // versions between the lowest and the highest are not logged
@@ -110,7 +112,7 @@ var classes = map[Kind]Class{
 	SecondPayload: Equivocation, BothStand: Equivocation,
 	LiveEquivocation: Equivocation,
 	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected, FileWithheld: Unexpected,
-	UnexpectedRelease: Unexpected, ReleaseWithheld: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
+	OrphanAnchor: Unexpected, UnexpectedRelease: Unexpected, ReleaseWithheld: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
 	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,

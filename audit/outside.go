@@ -254,5 +254,8 @@ func (a *Auditor) Ended() bool { return a.ended > 0 }
 // Origin returns the name of the log; empty: no checkpoint of it has been seen.
 func (a *Auditor) Origin() string { return a.origin }
 
+// Policy returns the policy by which the log is audited.
+func (a *Auditor) Policy() *proofs.Policy { return a.cfg.Policy }
+
 // Source returns where the log is read from.
 func (a *Auditor) Source() Source { return a.cfg.Source }

@@ -59,3 +59,15 @@ func (s *Search) Size(d Digest) (int64, bool) {
 	size, ok := s.sizes[d]
 	return size, ok
 }
+
+// ResumeSearch continues a search at the edge of a tree of which none of the digests was found.
+// The edge is not verified: the root that Tree gives in the end shows whether it was the right
+// one.
+func ResumeSearch(origin string, wanted []Digest, edge *proofs.Edge) *Search {
+	s := NewSearch(origin, wanted)
+	s.edge = *edge.Clone()
+	return s
+}
+
+// Edge returns a copy of the edge of the leaves so far, for ResumeSearch.
+func (s *Search) Edge() *proofs.Edge { return s.edge.Clone() }

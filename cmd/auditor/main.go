@@ -36,6 +36,7 @@ const about = `Auditor reads a log of update metadata, trusts none of it, and an
   replay          is the log in order?
   monitor         what comes, of all logs that matter to you?
   gossip          do others see the same log?
+  anchor          does a public ledger have what the log does not show?
   evidence check  what does this evidence prove?
   serve           all of it, as web pages
 
@@ -67,7 +68,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor(), newCosign())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor(), newCosign(), newAnchor())
 	return root
 }
 

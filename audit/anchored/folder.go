@@ -1,0 +1,323 @@
+package anchored
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// A Folder keeps what was anchored of one log in one instance: DIR/INSTANCE/LOG, where LOG is the
+// beginning of the SHA-256 of the log's origin. All files are durable before the method that
+// writes them returns:
+//
+//	origin                    the log's origin
+//	receipts/SIZE-DIGEST.json receipts, by the tree and the beginning of the text's digest
+//	queue/SIZE-DIGEST.note    checkpoints that wait to be anchored
+//	memory.json               what the instance had when it was read last
+//
+// One process at a time may write.
+type Folder struct{ path string }
+
+// NewFolder returns the folder of an instance and a log in a directory, and makes it if it is
+// not there.
+func NewFolder(dir, instance, origin string) (*Folder, error) {
+	if err := CheckName(instance); err != nil {
+		return nil, err
+	}
+	f := &Folder{filepath.Join(dir, instance, logName(origin))}
+	for _, sub := range []string{"receipts", "queue"} {
+		if err := os.MkdirAll(filepath.Join(f.path, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	path := filepath.Join(f.path, "origin")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return f, durable.WriteFile(path, []byte(origin+"\n"), 0o644)
+	} else if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func logName(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return fmt.Sprintf("%x", sum[:8])
+}
+
+// fileName is the name of what is about a checkpoint, without its end.
+func fileName(note proofs.Note, c proofs.Checkpoint) string {
+	sum := sha256.Sum256([]byte(note.Text))
+	return fmt.Sprintf("%d-%x", c.Tree.N, sum[:8])
+}
+
+// parseSigned reads a note that is a checkpoint, without verifying it.
+func parseSigned(signed []byte) (proofs.Note, proofs.Checkpoint, error) {
+	note, err := proofs.ParseNote(signed)
+	if err != nil {
+		return note, proofs.Checkpoint{}, err
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	return note, c, err
+}
+
+// Keep keeps a receipt, and returns its path.
+func (f *Folder) Keep(r *rekor.Receipt) (string, error) {
+	note, c, err := parseSigned(r.Note)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(f.path, "receipts", fileName(note, c)+".json")
+	return path, durable.WriteFile(path, r.Marshal(), 0o644)
+}
+
+// Has reports whether there is a receipt of the text of a note.
+func (f *Folder) Has(signed []byte) (bool, error) {
+	note, c, err := parseSigned(signed)
+	if err != nil {
+		return false, err
+	}
+	_, err = os.Stat(filepath.Join(f.path, "receipts", fileName(note, c)+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sized is a file whose name begins with the size of a tree.
+type sized struct {
+	path string
+	size int64
+	time time.Time // when it was written
+}
+
+// files lists those of a part of the folder, the smallest tree first.
+func (f *Folder) files(part, end string) ([]sized, error) {
+	entries, err := os.ReadDir(filepath.Join(f.path, part))
+	if err != nil {
+		return nil, err
+	}
+	var list []sized
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), end)
+		size, _, ok2 := strings.Cut(name, "-")
+		n, err := strconv.ParseInt(size, 10, 64)
+		if !ok || !ok2 || err != nil {
+			continue // half-written
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, sized{filepath.Join(f.path, part, e.Name()), n, info.ModTime()})
+	}
+	slices.SortFunc(list, func(x, y sized) int { return cmp.Or(cmp.Compare(x.size, y.size), strings.Compare(x.path, y.path)) })
+	return list, nil
+}
+
+// maxReceipt is how many bytes of a receipt are read: more than any has.
+const maxReceipt = 4 << 20
+
+// Kept is a receipt in a folder.
+type Kept struct {
+	Path    string
+	Size    int64 // of the tree of its checkpoint
+	Receipt *rekor.Receipt
+}
+
+// Receipts calls fn for each receipt, the smallest tree first. Nothing is verified.
+func (f *Folder) Receipts(fn func(Kept) error) error {
+	files, err := f.files("receipts", ".json")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		r, err := ReadReceipt(file.path)
+		if err != nil {
+			return err
+		}
+		if err := fn(Kept{file.path, file.size, r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadReceipt reads a receipt from a file. Nothing is verified.
+func ReadReceipt(path string) (*rekor.Receipt, error) {
+	b, err := regular.ReadSome(path, maxReceipt+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxReceipt {
+		return nil, fmt.Errorf("%s: more than %d bytes", path, maxReceipt)
+	}
+	r, err := rekor.ParseReceipt(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// newest returns the largest tree of which there is a receipt, and when it was written; -1: none.
+func (f *Folder) newest() (int64, time.Time, error) {
+	files, err := f.files("receipts", ".json")
+	if err != nil || len(files) == 0 {
+		return -1, time.Time{}, err
+	}
+	last := files[len(files)-1]
+	return last.size, last.time, nil
+}
+
+// MaxQueue is how many checkpoints wait while an instance is away. The oldest give way: a newer
+// one pins all that they did, where the log is honest, and what it hides is not here.
+const MaxQueue = 64
+
+// enqueue notes that a checkpoint is to be anchored.
+func (f *Folder) enqueue(signed []byte) error {
+	note, c, err := parseSigned(signed)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(f.path, "queue", fileName(note, c)+".note")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	waiting, err := f.files("queue", ".note")
+	if err != nil {
+		return err
+	}
+	for len(waiting) >= MaxQueue {
+		if err := os.Remove(waiting[0].path); err != nil {
+			return err
+		}
+		waiting = waiting[1:]
+	}
+	return durable.WriteFile(path, signed, 0o644)
+}
+
+// instanceFile is what is kept of an instance that a person named.
+type instanceFile struct {
+	URL     string   `json:"url"`
+	Tiles   string   `json:"tiles,omitempty"`
+	Version int      `json:"version"`
+	Origin  string   `json:"origin,omitempty"`
+	Keys    []string `json:"keys"` // in PEM, the current one first
+}
+
+// maxInstance is how many bytes of such a file are read.
+const maxInstance = 1 << 20
+
+// KnownInstance returns an instance as it is kept in a directory, with its keys: as far as a
+// person gave them, and never as the instance said. Its error wraps fs.ErrNotExist if there is
+// none.
+func KnownInstance(dir, name string) (*Config, []crypto.PublicKey, error) {
+	if err := CheckName(name); err != nil {
+		return nil, nil, err
+	}
+	path := filepath.Join(dir, name, "instance.json")
+	b, err := regular.ReadSome(path, maxInstance)
+	if err != nil {
+		return nil, nil, err
+	}
+	var file instanceFile
+	if err := json.Unmarshal(b, &file); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	keys, err := parseKeys([]byte(strings.Join(file.Keys, "")))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Config{Name: name, URL: file.URL, Tiles: file.Tiles, Version: file.Version, Origin: file.Origin}, keys, nil
+}
+
+// KeepInstance keeps an instance in a directory. Its keys are put before those that were kept,
+// which stay: receipts of their time are verified with them.
+func KeepInstance(dir string, c Config, keys []crypto.PublicKey) ([]crypto.PublicKey, error) {
+	_, before, err := KnownInstance(dir, c.Name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	keys = slices.Clone(keys)
+	for _, old := range before {
+		if !slices.ContainsFunc(keys, func(k crypto.PublicKey) bool { return sameKey(k, old) }) {
+			keys = append(keys, old)
+		}
+	}
+	if len(keys) > MaxKeys {
+		return nil, fmt.Errorf("%d keys of %s, more than %d", len(keys), c.Name, MaxKeys)
+	}
+	file := instanceFile{URL: c.URL, Tiles: c.Tiles, Version: max(1, c.Version), Origin: c.Origin}
+	for _, k := range keys {
+		text, err := printKey(k)
+		if err != nil {
+			return nil, err
+		}
+		file.Keys = append(file.Keys, text)
+	}
+	b, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, c.Name), 0o755); err != nil {
+		return nil, err
+	}
+	return keys, durable.WriteFile(filepath.Join(dir, c.Name, "instance.json"), append(b, '\n'), 0o644)
+}
+
+// OpenInstance returns an instance for a configuration and keys.
+func OpenInstance(c *Config, keys []crypto.PublicKey) (*rekor.Instance, error) {
+	return open(c, keys, nil)
+}
+
+// Instances returns the names of the instances that are kept in a directory, in order.
+func Instances(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(dir, e.Name(), "instance.json")); err == nil && CheckName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Folders returns the folders of an instance in a directory, one for each log, without making
+// any. Its error wraps fs.ErrNotExist if there is none.
+func Folders(dir, instance string) ([]*Folder, error) {
+	if err := CheckName(instance); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, instance))
+	if err != nil {
+		return nil, err
+	}
+	var list []*Folder
+	for _, e := range entries {
+		path := filepath.Join(dir, instance, e.Name())
+		if _, err := os.Stat(filepath.Join(path, "receipts")); err == nil {
+			list = append(list, &Folder{path})
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,184 @@
+package anchored
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/anchor"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Log is what was verified of the log. Its leaves are those of the checkpoint's tree.
+type Log struct {
+	Policy     *proofs.Policy
+	Checkpoint *proofs.SignedCheckpoint
+	// Leaves calls each for the hashes of leaves from an index up to another, in order. It may
+	// be called for some and again for others.
+	Leaves   func(ctx context.Context, from, to int64, each func(proofs.Hash) error) error
+	Progress func(done, total int64) // nil: nobody is told
+	Margin   time.Duration           // 0: anchor.DefaultMargin
+}
+
+// Judged is an entry with what was found.
+type Judged struct {
+	Entry
+	Verdict anchor.Verdict `json:"verdict"`
+	Size    int64          `json:"size"` // of the tree whose note text it is; -1: none
+}
+
+// leavesAtATime is how many leaves are read at a time, after which others may read and write.
+const leavesAtATime = 4096
+
+// Judge says how entries, and the texts of kept receipts, fit a log. strange are the notes of
+// receipts that are the text of no tree of the log, though not of a larger one: the log signed
+// them, and each is to be compared with its history (audit.Auditor.Offer), which proves a fork.
+// The error is that of the leaves, or of the folder.
+func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged []Judged, strange [][]byte, err error) {
+	m, err := l.Folder.remember()
+	if err != nil {
+		return nil, nil, err
+	}
+	notes := map[anchor.Digest][]byte{}
+	err = l.Folder.Receipts(func(k Kept) error {
+		note, c, err := parseSigned(k.Receipt.Note)
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.Path, err)
+		}
+		if c.Tree.N <= log.Checkpoint.Tree.N {
+			notes[sha256.Sum256([]byte(note.Text))] = k.Receipt.Note
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var wanted []anchor.Digest
+	want := func(d anchor.Digest) {
+		if _, known := m.Sizes[hex.EncodeToString(d[:])]; !known {
+			wanted = append(wanted, d)
+		}
+	}
+	for i := range entries {
+		d, err := entries[i].digest()
+		if err != nil {
+			return nil, nil, err
+		}
+		want(d)
+	}
+	for d := range notes {
+		want(d)
+	}
+	if len(wanted) > 0 {
+		if err := l.search(ctx, log, m, wanted); err != nil {
+			return nil, nil, err
+		}
+	}
+	for d, note := range notes {
+		if _, ok := m.Sizes[hex.EncodeToString(d[:])]; !ok {
+			strange = append(strange, note)
+		}
+	}
+	for _, e := range entries {
+		size, ok := m.Sizes[e.Digest]
+		j := Judged{Entry: e, Size: size, Verdict: anchor.Judge(ok, e.Time, log.Policy, log.Checkpoint, cmp.Or(log.Margin, anchor.DefaultMargin))}
+		if !ok {
+			j.Size = -1
+		}
+		judged = append(judged, j)
+	}
+	m.note(l.Instance.Version(), judged)
+	return judged, strange, l.Folder.save(m)
+}
+
+var errOtherTree = errors.New("the leaves are not those of the verified checkpoint")
+
+// search looks for digests to the end of the log's tree.
+func (l *Ledger) search(ctx context.Context, log *Log, m *memory, wanted []anchor.Digest) error {
+	tree := log.Checkpoint.Tree
+	s := m.resume(log.Checkpoint.Origin, wanted, tree.N)
+	err := walk(ctx, log, s)
+	if errors.Is(err, errOtherTree) { // the edge was of another log, or damaged
+		s = anchor.NewSearch(log.Checkpoint.Origin, wanted)
+		err = walk(ctx, log, s)
+	}
+	if err != nil {
+		return err
+	}
+	return m.learn(s, wanted)
+}
+
+// walk appends the leaves that a search lacks.
+func walk(ctx context.Context, log *Log, s *anchor.Search) error {
+	tree := log.Checkpoint.Tree
+	for at := s.Tree().N; at < tree.N; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := min(at+leavesAtATime, tree.N)
+		n := at
+		err := log.Leaves(ctx, at, to, func(leaf proofs.Hash) error {
+			n++
+			return s.Append(leaf)
+		})
+		if err == nil && n != to {
+			err = fmt.Errorf("%d leaves from %d on, want %d", n-at, at, to-at)
+		}
+		if err != nil {
+			return err
+		}
+		if at = to; log.Progress != nil {
+			log.Progress(at, tree.N)
+		}
+	}
+	if s.Tree() != tree {
+		return errOtherTree
+	}
+	return nil
+}
+
+// maxOrphans is how many orphans are a finding each. Anyone can make them, so the rest is one.
+const maxOrphans = 20
+
+// Findings words the orphans as findings, for audit.Auditor.Watched under WatchedName.
+func Findings(instance string, log *Log, judged []Judged) []audit.Finding {
+	var found []audit.Finding
+	more := 0
+	for _, j := range judged {
+		if j.Verdict != anchor.Orphan {
+			continue
+		}
+		if len(found) == maxOrphans {
+			more++
+			continue
+		}
+		since := "took"
+		if !j.Promised {
+			since = "had"
+		}
+		f := audit.NewFinding(audit.OrphanAnchor, -1, [32]byte{}, "", 0, fmt.Sprintf(
+			"Rekor %s %s an entry under the log's key by %s whose text, with SHA-256 %s, is the checkpoint of no tree up to the verified one of %d entries, which witnesses cosigned later: the log signed what it does not show, or somebody forged the entry, which needs no key; who has the text can tell",
+			instance, since, j.Time.Format(time.RFC3339), j.Digest, log.Checkpoint.Tree.N)).
+			About("anchor "+instance+" "+j.Digest).
+			WithContent("anchor.json", j.Entry.Entry).
+			WithContent("checkpoint.note", log.Checkpoint.Note.Marshal())
+		found = append(found, f)
+	}
+	if more > 0 {
+		found = append(found, audit.NewFinding(audit.OrphanAnchor, -1, [32]byte{}, "", 0, fmt.Sprintf(
+			"Rekor %s has %d more entries under the log's key whose texts are the checkpoint of no tree of the log (auditor anchor audit lists them)", instance, more)).
+			About("anchors "+instance))
+	}
+	return found
+}
+
+// watchedName is what the names begin with under which findings are watched.
+const watchedName = "anchors "
+
+// WatchedName returns the name under which the findings of an instance are watched.
+func WatchedName(instance string) string { return watchedName + instance }

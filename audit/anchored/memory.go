@@ -1,0 +1,118 @@
+package anchored
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/tuflog/tuflog/audit/anchor"
+	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// memory is what is known of the entries of an instance under a log's keys. It saves work, and of
+// v2 it has what is not read twice. If it is lost, everything is read and looked for again.
+type memory struct {
+	Version   int                       `json:"version"`   // memoryVersion
+	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read
+	// Entries has those of v2, and of v1 those that are the text of no tree of the log.
+	Entries []Entry `json:"entries"`
+	// Sizes has the trees whose note texts were found, by the digests in hex.
+	Sizes map[string]int64 `json:"sizes"`
+	// None has the digests that are note texts of no tree up to the edge.
+	None []string `json:"none"`
+	Edge string   `json:"edge"` // as proofs.Edge.MarshalText prints it
+}
+
+const (
+	memoryVersion = 1
+	maxMemory     = 256 << 20 // bytes
+)
+
+func (f *Folder) memoryFile() string { return filepath.Join(f.path, "memory.json") }
+
+// remember reads the memory. One that cannot be read counts as lost.
+func (f *Folder) remember() (*memory, error) {
+	empty := &memory{Version: memoryVersion, Positions: map[string]rekor.Position{}, Sizes: map[string]int64{}}
+	b, err := regular.ReadSome(f.memoryFile(), maxMemory+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return empty, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := *empty
+	if len(b) > maxMemory || json.Unmarshal(b, &m) != nil || m.Version != memoryVersion || m.Positions == nil || m.Sizes == nil {
+		return empty, nil
+	}
+	return &m, nil
+}
+
+func (f *Folder) save(m *memory) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if len(b) > maxMemory {
+		return fmt.Errorf("what is remembered of the instance takes %d bytes, more than %d", len(b), maxMemory)
+	}
+	return durable.WriteFile(f.memoryFile(), b, 0o644)
+}
+
+// resume returns a search for digests that goes on where the last one ended, if all of them were
+// looked for then, and otherwise one from the beginning.
+func (m *memory) resume(origin string, wanted []anchor.Digest, size int64) *anchor.Search {
+	none := map[string]bool{}
+	for _, d := range m.None {
+		none[d] = true
+	}
+	for _, d := range wanted {
+		if !none[hex.EncodeToString(d[:])] {
+			return anchor.NewSearch(origin, wanted)
+		}
+	}
+	edge := new(proofs.Edge)
+	if m.Edge == "" || edge.UnmarshalText([]byte(m.Edge)) != nil || edge.Tree().N > size {
+		return anchor.NewSearch(origin, wanted)
+	}
+	return anchor.ResumeSearch(origin, wanted, edge)
+}
+
+// learn takes over what a search has shown.
+func (m *memory) learn(s *anchor.Search, wanted []anchor.Digest) error {
+	m.None = m.None[:0]
+	for _, d := range wanted {
+		name := hex.EncodeToString(d[:])
+		if size, ok := s.Size(d); ok {
+			m.Sizes[name] = size
+		} else {
+			m.None = append(m.None, name)
+		}
+	}
+	edge, err := s.Edge().MarshalText()
+	m.Edge = string(edge)
+	return err
+}
+
+// maxStrange is how many entries of v1 are remembered that are the text of no tree of the log.
+const maxStrange = 10_000
+
+// note remembers the entries that were judged.
+func (m *memory) note(version int, judged []Judged) {
+	m.Entries = nil
+	for _, j := range judged {
+		e := j.Entry
+		switch {
+		case j.Verdict != anchor.Consistent && (version == 2 || len(m.Entries) < maxStrange):
+			m.Entries = append(m.Entries, e)
+		case version == 2: // it is not read again
+			e.Entry = nil
+			m.Entries = append(m.Entries, e)
+		}
+	}
+}
