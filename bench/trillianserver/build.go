@@ -100,9 +100,9 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Schema returns the SQL statements that make Trillian's tables in an empty
-// PostgreSQL database, as Trillian's module has them.
-func Schema(ctx context.Context) (string, error) {
+// Schema returns the SQL statements that make Trillian's tables in an empty database of
+// PostgreSQL (postgresql) or MariaDB (mysql), as Trillian's module has them.
+func Schema(ctx context.Context, database string) (string, error) {
 	cmd := goCommand(ctx, os.TempDir(), "mod", "download", "-json", trillianModule+"@"+Version)
 	out, err := cmd.Output()
 	var module struct{ Dir, Error string }
@@ -112,7 +112,7 @@ func Schema(ctx context.Context) (string, error) {
 	if err != nil || module.Dir == "" {
 		return "", fmt.Errorf("find Trillian's schema: %v %s", err, module.Error)
 	}
-	sql, err := os.ReadFile(filepath.Join(module.Dir, "storage", "postgresql", "schema", "storage.sql"))
+	sql, err := os.ReadFile(filepath.Join(module.Dir, "storage", database, "schema", "storage.sql"))
 	if err != nil {
 		return "", fmt.Errorf("read Trillian's schema: %w", err)
 	}

@@ -126,7 +126,7 @@ func applySchema(ctx context.Context, database string) error {
 	if there == "t" {
 		return nil
 	}
-	schema, err := Schema(ctx)
+	schema, err := Schema(ctx, "postgresql")
 	if err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func (w *secureWorld) makeDatabases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema, err := trillianserver.Schema(t.Context())
+	schema, err := trillianserver.Schema(t.Context(), "postgresql")
 	if err != nil {
 		t.Fatal(err)
 	}
