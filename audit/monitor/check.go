@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/state"
 )
 
@@ -19,8 +20,18 @@ import (
 type ConfigCheck struct {
 	Logs   []LogCheck   `json:"logs"`
 	Routes []RouteCheck `json:"routes"`
-	Wrong  []string     `json:"wrong"` // faults: they begin with the key
-	Notes  []string     `json:"notes"` // what could not be checked
+	// Anchors are the logs that are anchored, and where.
+	Anchors []AnchorCheck `json:"anchors"`
+	Wrong   []string      `json:"wrong"` // faults: they begin with the key
+	Notes   []string      `json:"notes"` // what could not be checked
+}
+
+// AnchorCheck is a log and an instance of Rekor in which it is anchored. That the instance answers is not
+// checked.
+type AnchorCheck struct {
+	Log      string `json:"log"`
+	Instance string `json:"instance"`
+	Version  int    `json:"version"` // of Rekor
 }
 
 // LogCheck is what is said of a log of a configuration.
@@ -52,7 +63,7 @@ func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ConfigCheck{Logs: []LogCheck{}, Wrong: []string{}, Notes: []string{}}
+	c := &ConfigCheck{Logs: []LogCheck{}, Anchors: []AnchorCheck{}, Wrong: []string{}, Notes: []string{}}
 	for i, r := range cfg.Alerts.AllRoutes() {
 		said := RouteCheck{Route: fmt.Sprint(i + 1), To: r.To}
 		if i >= len(cfg.Routes) {
@@ -72,6 +83,12 @@ func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
 	for i, f := range followers {
 		if cfg.Cosign != nil && !f.log.Mirror {
 			c.Notes = append(c.Notes, fmt.Sprintf("log[%d] %s: its checkpoints are not cosigned: that needs mirror = true", i, f.log.Name))
+		}
+		for _, instance := range f.unanchored {
+			c.Notes = append(c.Notes, fmt.Sprintf("log[%d] %s: it is not anchored in %s: %v", i, f.log.Name, instance, anchored.ErrNoKey))
+		}
+		for _, k := range f.keepers {
+			c.Anchors = append(c.Anchors, AnchorCheck{f.log.Name, k.Status().Instance, k.Status().Version})
 		}
 		if err := c.log(ctx, i, f); err != nil {
 			return nil, err

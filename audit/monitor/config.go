@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/tomlfile"
@@ -54,6 +55,8 @@ type Config struct {
 
 	Alerts                // who is told of what
 	Cosign *cosign.Config `toml:"cosign"` // nil: this auditor does not cosign
+	// Anchors are the instances of Rekor in which checkpoints are anchored, by name.
+	Anchors map[string]anchored.Config `toml:"anchor"`
 }
 
 // Alerts are the keys route, to and others at the top level.
@@ -72,6 +75,8 @@ type Log struct {
 	// DefaultWithheld.
 	Withheld     time.Duration      `toml:"withheld"`
 	Repositories []RepositoryConfig `toml:"repository"`
+
+	anchors []anchored.Config // of the instances in which it is anchored
 }
 
 // RepositoryConfig is a repository of a log that has a name, and may be watched beside it.
@@ -142,6 +147,9 @@ func (c *Config) resolve(folder string) {
 		in := c.Cosign.In(folder)
 		c.Cosign = &in
 	}
+	for name, a := range c.Anchors {
+		c.Anchors[name] = a.In(folder)
+	}
 	for i := range c.Logs {
 		from(&c.Logs[i].Policy)
 		for j := range c.Logs[i].Repositories {
@@ -161,6 +169,7 @@ func (c *Config) fill() {
 			r.Every, r.Stale, r.Name = cmp.Or(r.Every, DefaultEvery), cmp.Or(r.Stale, DefaultStale), cmp.Or(r.Name, r.ID)
 		}
 	}
+	c.fillAnchors()
 	if c.Alerts.URL = c.URL; c.URL != "" && !strings.HasSuffix(c.URL, "/") {
 		c.Alerts.URL += "/"
 	}
@@ -211,6 +220,9 @@ func (c *Config) Check() error {
 		names[l.Name] = true
 	}
 	if err := c.checkCosign(); err != nil {
+		return err
+	}
+	if err := c.checkAnchors(); err != nil {
 		return err
 	}
 	return c.Alerts.Check()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/fetch"
@@ -37,7 +38,9 @@ type follower struct {
 	expected   []*expectations
 	named      map[string]bool // the ids of the configuration of which the repository is known, or nothing can be said
 	copier     *copier         // nil: no copy is kept
-	wake       chan struct{}   // something has been fetched that the next step takes
+	keepers    []*anchored.Keeper
+	unanchored []string      // instances in which it cannot be anchored
+	wake       chan struct{} // something has been fetched that the next step takes
 
 	stop  context.CancelFunc // ends run
 	ended chan struct{}      // closed when run has ended
@@ -111,6 +114,9 @@ func (m *Monitor) newFollower(log Log) (*follower, error) {
 			f.expected = append(f.expected, e)
 		}
 	}
+	if f.keepers, f.unanchored, err = f.newKeepers(); err != nil {
+		return nil, err
+	}
 	return f, nil
 }
 
@@ -169,6 +175,9 @@ func (f *follower) run(ctx context.Context) {
 	}
 	if f.copier != nil {
 		beside.Go(func() { f.copier.run(asking) })
+	}
+	for _, k := range f.keepers {
+		beside.Go(func() { k.Run(asking) })
 	}
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		err := f.openState(ctx)
@@ -264,6 +273,9 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		return err
 	}
 	if err := f.takeExpectations(ctx, done && step.Waiting == 0); err != nil {
+		return err
+	}
+	if err := f.takeAnchors(ctx); err != nil {
 		return err
 	}
 	first := done && step.Waiting == 0 && step.Checkpoint != nil && !f.reported
@@ -456,6 +468,7 @@ func (f *follower) snapshot() *Status {
 	s := f.status
 	s.Open = maps.Clone(s.Open)
 	s.Witnesses = slices.Clone(s.Witnesses)
+	s.Anchors = slices.Clone(s.Anchors)
 	s.Repositories = slices.Clone(s.Repositories)
 	for i, r := range s.Repositories {
 		s.Repositories[i].Live = slices.Clone(r.Live)
@@ -519,6 +532,10 @@ func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 	}
 	if f.copier != nil {
 		f.copier.update(ctx)
+	}
+	f.anchorOnce(ctx)
+	if err := f.takeAnchors(ctx); err != nil {
+		return nil, err
 	}
 	report, err := f.a.Report(ctx)
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/expected"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -27,9 +28,12 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 	for _, r := range f.log.Repositories {
 		watched = append(watched, watchedID(r))
 	}
+	for _, k := range f.keepers {
+		watched = append(watched, anchored.WatchedName(k.Status().Instance))
+	}
 	for _, name := range names {
 		ours := strings.HasPrefix(name, liveWatched) || strings.HasPrefix(name, idWatched) ||
-			strings.HasPrefix(name, expected.WatchedName("")) || strings.HasPrefix(name, expected.UnseenName(""))
+			strings.HasPrefix(name, expected.WatchedName("")) || strings.HasPrefix(name, expected.UnseenName("")) || strings.HasPrefix(name, anchored.WatchedName(""))
 		if !ours || slices.Contains(watched, name) {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/anchor"
 	"github.com/tuflog/tuflog/internal/build"
 )
 
@@ -35,6 +36,11 @@ var (
 	auditedDesc    = desc("audited_size", "Leaves of the newest checkpoint that this auditor has cosigned; -1: none.", "log")
 	auditedAtDesc  = desc("audited_time_seconds", "When this auditor cosigned it, in POSIX seconds; 0: never.", "log")
 	stoppedDesc    = desc("audited_stopped", "1 while this auditor cosigns nothing of the log until a person resumes it.", "log")
+	anchorDesc     = desc("anchor_size", "Leaves of the largest checkpoint that is anchored in an instance of Rekor; -1: none.", "log", "instance")
+	anchorAtDesc   = desc("anchor_unanchored_since_seconds", "Since when the log's history is not anchored in an instance of Rekor, in POSIX seconds; 0: it is.", "log", "instance")
+	anchorWaitDesc = desc("anchor_queued", "Checkpoints that wait to be anchored.", "log", "instance")
+	anchorLookDesc = desc("anchor_audited_time_seconds", "When all that an instance of Rekor has under the log's keys was looked at last, in POSIX seconds; 0: never.", "log", "instance")
+	anchorOddDesc  = desc("anchor_entries", "Entries under the log's keys by verdict, when they were looked at last.", "log", "instance", "verdict")
 	mirrorLackDesc = desc("mirror_missing", "Files that the copy lacks because the log did not serve them.", "log")
 )
 
@@ -79,6 +85,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(auditedDesc, float64(s.Audited.Size), s.Log)
 			gauge(auditedAtDesc, float64(s.Audited.Time), s.Log)
 			gauge(stoppedDesc, truth(s.Audited.Stopped != ""), s.Log)
+		}
+		for _, a := range s.Anchors {
+			gauge(anchorDesc, float64(a.Size), s.Log, a.Instance)
+			gauge(anchorAtDesc, float64(a.Since), s.Log, a.Instance)
+			gauge(anchorWaitDesc, float64(a.Queued), s.Log, a.Instance)
+			gauge(anchorLookDesc, float64(a.Audited), s.Log, a.Instance)
+			gauge(anchorOddDesc, float64(max(0, a.Entries-a.Open-a.Orphans)), s.Log, a.Instance, string(anchor.Consistent))
+			gauge(anchorOddDesc, float64(a.Open), s.Log, a.Instance, string(anchor.Open))
+			gauge(anchorOddDesc, float64(a.Orphans), s.Log, a.Instance, string(anchor.Orphan))
 		}
 		if s.Mirror != nil {
 			gauge(mirrorDesc, float64(s.Mirror.Size), s.Log)

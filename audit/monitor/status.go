@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/tuf"
@@ -39,6 +40,8 @@ type Status struct {
 
 	Mirror  *Mirror  `json:"mirror,omitempty"`  // nil: there is no copy, or it has not been looked at
 	Audited *Audited `json:"audited,omitempty"` // nil: this auditor does not cosign the log
+
+	Anchors []anchored.Status `json:"anchors,omitempty"` // of the instances of Rekor in which it is anchored
 }
 
 // Audited is the audited cosignature of a log.

@@ -106,6 +106,7 @@ type Status struct {
 	Witnesses  []WitnessStatus `json:"witnesses,omitempty"`
 	Watched    []Watched       `json:"watched,omitempty"` // instead of Log.Watched of the same id
 	Audited    *AuditedStatus  `json:"audited,omitempty"` // nil: it does not cosign this log
+	Anchors    []AnchorStatus  `json:"anchors,omitempty"` // where it is anchored
 	MirrorPath string          `json:"mirror,omitempty"`  // where the copy is served on this site
 }
 
@@ -116,6 +117,14 @@ type WitnessStatus struct {
 	Time    int64  `json:"time"` // of that
 	Asked   int64  `json:"asked,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
+}
+
+// AnchorStatus is how a log is pinned in an instance of Rekor.
+type AnchorStatus struct {
+	Instance string `json:"instance"`
+	Size     int64  `json:"size"`                       // of the largest tree that is; -1: none
+	Time     int64  `json:"time,omitempty"`             // when that was
+	Since    int64  `json:"unanchored_since,omitempty"` // since when its history is not; 0: it is
 }
 
 // AuditedStatus is the state of the audited cosignature.

@@ -80,6 +80,16 @@ func printConfigCheck(cmd *cobra.Command, path string, c *monitor.ConfigCheck) e
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if len(c.Anchors) > 0 {
+		fmt.Fprintln(w)
+		t = printable.NewTable(w, "LOG", "ANCHORED IN", "REKOR")
+		for _, a := range c.Anchors {
+			t.Row(a.Log, a.Instance, fmt.Sprintf("v%d", a.Version))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
 	for _, wrong := range c.Wrong {
 		fmt.Fprintf(w, "%s\n", printable.Line(wrong))
 	}

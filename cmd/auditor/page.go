@@ -90,6 +90,9 @@ func pageStatus(s *monitor.Status) *page.Status {
 	if a := s.Audited; a != nil {
 		p.Audited = &page.AuditedStatus{Name: a.Name, Size: a.Size, Time: a.Time, Stopped: a.Stopped, Waits: a.Waits}
 	}
+	for _, a := range s.Anchors {
+		p.Anchors = append(p.Anchors, page.AnchorStatus{Instance: a.Instance, Size: a.Size, Time: a.Time, Since: a.Since})
+	}
 	for _, r := range s.Repositories {
 		if r.ID == (tuf.Digest{}) {
 			continue // the log does not have it yet
