@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
@@ -49,10 +50,16 @@ type view struct {
 	data     any
 }
 
+// maxTries is how often a page is made if the state is replaced meanwhile.
+const maxTries = 3
+
 // handle answers with the page that a function makes.
 func (s *Server) handle(make func(*http.Request) (*view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := make(r)
+		v, err := make(r.WithContext(withPins(r.Context())))
+		for tries := 1; errors.Is(err, errReplaced) && tries < maxTries; tries++ {
+			v, err = make(r.WithContext(withPins(r.Context())))
+		}
 		if err != nil {
 			s.failWith(w, r, err)
 			return
@@ -228,6 +235,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, say st
 	s.write(w, r, status, "text/html; charset=utf-8", b.Bytes())
 }
 
+// busyFor is when to try again what could not be done in this moment.
+const busyFor = 2 * time.Second
+
 // failWith answers with what an error means to a reader.
 func (s *Server) failWith(w http.ResponseWriter, r *http.Request, err error) {
 	var missing errNotFound
@@ -237,6 +247,12 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, err error) {
 		s.fail(w, r, http.StatusNotFound, missing.say)
 	case errors.As(err, &bad):
 		s.fail(w, r, http.StatusBadRequest, bad.say)
+	case errors.Is(err, errBusy):
+		retryAfter(w, busyFor)
+		s.fail(w, r, http.StatusServiceUnavailable, "Pages like this one take much work, and there is too much of it at this moment, for your address or for all. Try again in a moment.")
+	case errors.Is(err, errReplaced):
+		retryAfter(w, busyFor)
+		s.fail(w, r, http.StatusServiceUnavailable, "What this auditor keeps of the log was replaced while this page was made. Try again in a moment.")
 	case errors.Is(err, context.DeadlineExceeded):
 		retryAfter(w, s.cfg.Limits.Timeout)
 		s.fail(w, r, http.StatusServiceUnavailable, "This page takes longer than this server may spend on it. Try again later, or ask with the command line: auditor show.")

@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -23,15 +22,17 @@ type reader = state.Reader
 type book struct {
 	Log
 	now    func() time.Time
+	source *asking // nil: there are no files to read
 	files  *files
 	told   *cache[toldKey, *told]
 	meant  *cache[meantKey, *meaning]
-	charts *cache[int64, *chart]
+	charts *cache[chartKey, *chart]
 	// sightings are times at which entries had been seen.
-	sightings *cache[int64, int64]
+	sightings *cache[seenKey, int64]
 	proved    *cache[provedKey, []byte]
 	tiles     *cache[tileKey, []byte]
-	heavy     *semaphore.Weighted // histories that are read at once
+	heavy     *share // histories that are told at once
+	readers   *share // of the state
 	origin    string
 	text      []byte // of the policy
 	view      *state.View
@@ -43,6 +44,7 @@ type book struct {
 	counting  sync.Mutex
 	counted   map[state.Verdict]int64
 	countedAt time.Time
+	countedOf uint64 // the file
 }
 
 // maxSightings is of how many entries it is kept when they had been seen.
@@ -55,14 +57,20 @@ const (
 	maxTiles  = 512
 )
 
-// maxHeavy is how many histories of a log are told at once.
-const maxHeavy = 2
+// maxHeavy is how many histories of a log are told at once, one for one address, and
+// maxReading how many times its state is read at once, half of them for one address.
+const (
+	maxHeavy   = 2
+	maxReading = 8
+)
 
-func newBook(l Log, now func() time.Time) *book {
+func newBook(l Log, now func() time.Time, heavy *room.Room) *book {
+	source := newAsking(l.Copy, l.Source, now)
 	b := &book{
-		Log: l, now: now, files: newFiles(l.Source), heavy: semaphore.NewWeighted(maxHeavy),
+		Log: l, now: now, source: source, files: newFiles(source),
+		heavy: newShare(maxHeavy, maxHeavy/2, heavy), readers: newShare(maxReading, maxReading/2, nil),
 		told: newCache[toldKey, *told](maxTold), meant: newCache[meantKey, *meaning](maxMeant),
-		charts: newCache[int64, *chart](1), sightings: newCache[int64, int64](maxSightings),
+		charts: newCache[chartKey, *chart](1), sightings: newCache[seenKey, int64](maxSightings),
 		proved: newCache[provedKey, []byte](maxProved), tiles: newCache[tileKey, []byte](maxTiles),
 		origin: l.Policy.Logs[0].Key.Name(), text: l.Policy.Marshal(), view: state.NewView(l.StateDir),
 	}
@@ -74,10 +82,53 @@ func newBook(l Log, now func() time.Time) *book {
 // errNothingYet is returned while there is no state.
 var errNothingYet = errors.New("nothing of this log has been judged yet")
 
-// read calls fn with the state at one moment. It must not wait for anything else.
+// errReplaced means that the state was replaced by another one while a page was made of it.
+var errReplaced = errors.New("the state was replaced while it was read")
+
+// pinsKey is of the pins in a request's context.
+type pinsKey struct{}
+
+// pins are the files that a request has read, so that no page is made of two states.
+type pins struct {
+	mu    sync.Mutex
+	files map[*book]uint64
+}
+
+// withPins lets what is read in a context be of one state of each log.
+func withPins(ctx context.Context) context.Context {
+	return context.WithValue(ctx, pinsKey{}, &pins{files: map[*book]uint64{}})
+}
+
+func (p *pins) check(b *book, file uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before, ok := p.files[b]; ok && before != file {
+		return errReplaced
+	}
+	p.files[b] = file
+	return nil
+}
+
+// read calls fn with the state at one moment. It must not wait for anything else. The error is
+// errReplaced if that is another state than the one that the request has read before.
 func (b *book) read(ctx context.Context, fn func(*reader) error) error {
-	err := b.view.At(ctx, fn)
-	if errors.Is(err, fs.ErrNotExist) {
+	leave, err := b.readers.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = b.view.At(ctx, func(db *reader) error {
+		if p, ok := ctx.Value(pinsKey{}).(*pins); ok {
+			if err := p.check(b, db.File()); err != nil {
+				return err
+			}
+		}
+		return fn(db)
+	})
+	switch {
+	case errors.Is(err, state.ErrReplaced):
+		return errReplaced
+	case errors.Is(err, fs.ErrNotExist):
 		return errNothingYet
 	}
 	return err

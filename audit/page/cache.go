@@ -8,9 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
-	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -80,15 +77,12 @@ const (
 	// counted twice: it is parsed twice.
 	maxRead      = 32 << 20
 	maxReadFiles = 2000
-	// maxFetch is how long one file may take.
-	maxFetch = 20 * time.Second
 )
 
-// files reads the files that leaves name, checks their hashes, and keeps the last ones. It
-// is safe for concurrent use.
+// files reads the files that leaves name and keeps the last ones. It is safe for concurrent
+// use.
 type files struct {
-	source audit.Source // nil: there is none
-	flight singleflight.Group
+	source *asking // nil: there is none
 
 	mu    sync.Mutex
 	bytes int
@@ -101,7 +95,7 @@ type heldFile struct {
 	content []byte
 }
 
-func newFiles(source audit.Source) *files {
+func newFiles(source *asking) *files {
 	return &files{source: source, order: list.New(), held: map[tuf.Digest]*list.Element{}}
 }
 
@@ -129,24 +123,12 @@ func (f *files) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if f.source == nil {
 		return nil, errNoSource
 	}
-	v, err, _ := f.flight.Do(string(sum[:]), func() (any, error) {
-		// Others may wait for it, too, who have not gone away.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxFetch)
-		defer cancel()
-		content, err := f.source.Blob(ctx, sum)
-		if err != nil {
-			return nil, fmt.Errorf("file %s: %w", sum.Short(), err)
-		}
-		if tuf.Sum(content) != sum {
-			return nil, fmt.Errorf("file %s is served with another hash", sum.Short())
-		}
-		f.keep(sum, content)
-		return content, nil
-	})
+	content, err := f.source.Blob(ctx, sum)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("file %s: %w", sum.Short(), err)
 	}
-	return v.([]byte), nil
+	f.keep(sum, content)
+	return content, nil
 }
 
 func (f *files) keep(sum tuf.Digest, content []byte) {

@@ -22,15 +22,26 @@ type point struct {
 // maxPoints is how many points a chart has; each takes a checkpoint to be read.
 const maxPoints = 40
 
+// chartKey is of a chart, and seenKey of an entry, in a file of the state.
+type chartKey struct {
+	file uint64
+	size int64
+}
+
+type seenKey struct {
+	file  uint64
+	index int64
+}
+
 // growth returns the chart. It is made again when the log has grown.
 func (b *book) growth(ctx context.Context, db *reader) (*chart, error) {
-	size := db.Size()
-	if c, ok := b.charts.get(size); ok {
+	key := chartKey{db.File(), db.Size()}
+	if c, ok := b.charts.get(key); ok {
 		return c, nil
 	}
-	c, err := b.readGrowth(ctx, db, size)
+	c, err := b.readGrowth(ctx, db, key.size)
 	if err == nil {
-		b.charts.put(size, c)
+		b.charts.put(key, c)
 	}
 	return c, err
 }
@@ -71,7 +82,8 @@ func (b *book) readGrowth(ctx context.Context, db *reader, size int64) (*chart, 
 // seen returns when a quorum of witnesses had cosigned a tree with an entry, 0 if it is not
 // known. It does not change once it is known, but for cosignatures that come late.
 func (b *book) seen(ctx context.Context, db *reader, index int64) (at int64, err error) {
-	if at, ok := b.sightings.get(index); ok {
+	key := seenKey{db.File(), index}
+	if at, ok := b.sightings.get(key); ok {
 		return at, nil
 	}
 	err = db.FirstNoteOver(ctx, index, func(note []byte) bool {
@@ -83,7 +95,7 @@ func (b *book) seen(ctx context.Context, db *reader, index int64) (at int64, err
 		return true
 	})
 	if err == nil && at > 0 {
-		b.sightings.put(index, at)
+		b.sightings.put(key, at)
 	}
 	return at, err
 }

@@ -10,10 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/tuflog/tuflog/internal/room"
 )
@@ -26,8 +23,9 @@ type Limits struct {
 	PerSecond float64
 	Burst     int
 	// Concurrent is how many answers are made at once, up to a quarter of them for one
-	// address; 0 is the default. An answer that is made is sent beside: a slow reader keeps
-	// nobody else waiting.
+	// address; 0 is the default. Up to half of them, an eighth for one address, may be of work
+	// that costs much, or wait for it. An answer that is made is sent beside: a slow reader
+	// keeps nobody else waiting.
 	Concurrent int
 	// Timeout is how long the making of an answer may take; 0 is the default.
 	Timeout time.Duration
@@ -54,8 +52,6 @@ const (
 	// one address.
 	maxConnections = 1024
 	perAddress     = 64
-	// maxAddresses bounds how many addresses are remembered.
-	maxAddresses = 1 << 14
 )
 
 // NewHTTPServer returns an http.Server for a handler with timeouts and a bounded number of
@@ -77,13 +73,15 @@ type guard struct {
 	now    func() time.Time
 	places *room.Room // where answers are made
 	lines  *room.Room // on which they are sent, by their size
-
-	mu   sync.Mutex
-	seen map[string]*rate.Limiter
+	heavy  *room.Room // where work that costs much is done or waits
+	meters *meters    // of requests
 }
 
 func newGuard(l Limits, header string, now func() time.Time) *guard {
-	return &guard{limits: l, header: header, now: now, places: room.New(l.Concurrent, (l.Concurrent+3)/4), lines: room.New(maxLines, linesPerAddress), seen: map[string]*rate.Limiter{}}
+	return &guard{
+		limits: l, header: header, now: now, places: room.New(l.Concurrent, (l.Concurrent+3)/4), lines: room.New(maxLines, linesPerAddress),
+		heavy: room.New((l.Concurrent+1)/2, (l.Concurrent+7)/8), meters: newMeters(l.PerSecond*pageCost, max(l.Burst, 1)*pageCost),
+	}
 }
 
 // refuse answers a request with a sentence.
@@ -108,7 +106,7 @@ func (g *guard) wrap(next http.Handler, cost int, refuse refuse) http.Handler {
 		defer place.Leave()
 		a := &answer{ResponseWriter: w, guard: g, address: address, made: place.Leave}
 		defer a.sent()
-		ctx, cancel := context.WithTimeout(r.Context(), g.limits.Timeout)
+		ctx, cancel := context.WithTimeout(withSource(r.Context(), address), g.limits.Timeout)
 		defer cancel()
 		next.ServeHTTP(a, r.WithContext(ctx))
 	})
@@ -128,7 +126,7 @@ func (s *Server) pages(next http.Handler) http.Handler {
 				s.fail(w, r, http.StatusInternalServerError, "This page cannot be shown: a fault of this program, which is noted.")
 			}
 		}()
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(withPins(r.Context())))
 	})
 }
 
@@ -168,34 +166,7 @@ func (g *guard) take(address string, cost int) time.Duration {
 	if g.limits.PerSecond < 0 {
 		return 0
 	}
-	now := g.now()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	l := g.seen[address]
-	if l == nil {
-		if len(g.seen) >= maxAddresses {
-			g.forget(now)
-		}
-		l = rate.NewLimiter(rate.Limit(g.limits.PerSecond*pageCost), max(g.limits.Burst, 1)*pageCost)
-		g.seen[address] = l
-	}
-	token := l.ReserveN(now, cost)
-	wait := token.DelayFrom(now)
-	if wait > 0 {
-		token.CancelAt(now) // asking costs nothing
-	}
-	return wait
-}
-
-// forget forgets an address: one that has its full share again, if a look at some finds one.
-func (g *guard) forget(now time.Time) {
-	looked := 0
-	for address, l := range g.seen {
-		if looked++; l.TokensAt(now) >= float64(l.Burst()) || looked == 32 {
-			delete(g.seen, address)
-			return
-		}
-	}
+	return g.meters.take(address, g.now(), cost)
 }
 
 // address is what requests are counted by.

@@ -2,9 +2,12 @@ package page_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -194,5 +197,81 @@ func TestLimitsBeside(t *testing.T) {
 		if rec := ask(h); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
 			t.Errorf("%s beyond the limit: %d %v", name, rec.Code, rec.Header())
 		}
+	}
+}
+
+// holding is a log that keeps back all files but one.
+type holding struct {
+	audit.Source
+	but tuf.Digest
+	let chan struct{}
+}
+
+func (h holding) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	if sum != h.but {
+		select {
+		case <-h.let:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return h.Source.Blob(ctx, sum)
+}
+
+// One address, whatever many connections it has, does not keep another one from work that
+// costs much: the history of releases, a search, a proof.
+func TestHeavyWorkIsShared(t *testing.T) {
+	w, shared := pages(t)
+	first := sha256.Sum256(body(t, get(t, shared, "/logs/example/releases/0/metadata")))
+	for name, test := range map[string]struct {
+		header     string
+		one, other func(i int) string
+	}{
+		"IPv4":           {"", func(int) string { return "192.0.2.1" }, func(int) string { return "192.0.2.2" }},
+		"IPv6":           {"", func(i int) string { return fmt.Sprintf("[2001:db8::%x]", i+1) }, func(int) string { return "[2001:db8:0:1::1]" }},
+		"behind a proxy": {"X-Forwarded-For", func(i int) string { return fmt.Sprintf("198.51.100.%d, 192.0.2.1", i) }, func(int) string { return "192.0.2.2" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := w.config()
+			log := holding{w.log.Source(), first, make(chan struct{})}
+			cfg.Logs[0].Source, cfg.ClientAddressHeader = log, test.header
+			s, err := page.New(cfg)
+			must(t, err)
+			defer s.Close()
+			ask := func(from, path string) *httptest.ResponseRecorder {
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				r.RemoteAddr = "127.0.0.1:1234"
+				if test.header != "" {
+					r.Header.Set(test.header, from)
+				} else {
+					r.RemoteAddr = from + ":1234"
+				}
+				rec := httptest.NewRecorder()
+				s.ServeHTTP(rec, r)
+				return rec
+			}
+			const connections = 64
+			answers := make(chan *httptest.ResponseRecorder, connections)
+			for i := range connections {
+				go func() { answers <- ask(test.one(i), fmt.Sprintf("/logs/example/releases/%d", 1+i%3)) }()
+			}
+			// Those that have no place are told at once; eight wait.
+			for range connections - 8 {
+				if rec := <-answers; rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+					t.Errorf("one too many: %d %v", rec.Code, rec.Header())
+				}
+			}
+			for _, path := range []string{"/logs/example/releases/0", "/search?q=firmware", "/logs/example/releases/2/proof", "/logs/example/", "/"} {
+				if rec := ask(test.other(0), path); rec.Code != http.StatusOK || strings.Contains(rec.Body.String(), "could not be read") {
+					t.Errorf("another address: %s: %d", path, rec.Code)
+				}
+			}
+			close(log.let)
+			for range 8 {
+				if rec := <-answers; rec.Code != http.StatusOK {
+					t.Errorf("once there is an answer: %d", rec.Code)
+				}
+			}
+		})
 	}
 }

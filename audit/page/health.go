@@ -73,7 +73,7 @@ func (s *Server) home(r *http.Request) (*view, error) {
 	p := homePage{NotProved: notProved, Contact: s.cfg.Contact}
 	for _, b := range s.books {
 		h, err := b.health(r.Context())
-		if err != nil && r.Context().Err() != nil {
+		if err != nil && (passing(err) || r.Context().Err() != nil) {
 			return nil, err
 		}
 		if err != nil {
@@ -174,12 +174,12 @@ func (b *book) verdicts(ctx context.Context, db *reader) (map[state.Verdict]int6
 	}
 	b.counting.Lock()
 	defer b.counting.Unlock()
-	if age := b.now().Sub(b.countedAt); b.counted != nil && age >= 0 && age < countedFor {
+	if age := b.now().Sub(b.countedAt); b.counted != nil && b.countedOf == db.File() && age >= 0 && age < countedFor {
 		return b.counted, nil
 	}
 	counted, err := db.Verdicts(ctx)
 	if err == nil {
-		b.counted, b.countedAt = counted, b.now()
+		b.counted, b.countedAt, b.countedOf = counted, b.now(), db.File()
 	}
 	return counted, err
 }

@@ -61,8 +61,11 @@ type Log struct {
 	URL string
 	// Every is about how often the process that follows the log looks at it; 0: often.
 	Every time.Duration
-	// Source is the log, or a copy of it, of which files and tiles are read; nil: pages are
-	// made of the state alone, and say so.
+	// Copy is a copy of the log on this machine, of which files and tiles are read; nil: there
+	// is none.
+	Copy audit.Source
+	// Source is the log, of which is read what the copy does not have, within a budget; nil:
+	// it is not asked. Without both, pages are made of the state alone, and say so.
 	Source audit.Source
 	// Watched are the repositories that have a name here, and live repositories.
 	Watched []Watched
@@ -143,6 +146,7 @@ type Server struct {
 	templates *templates
 	verifier  *verifier // nil: verification in the browser is not built in
 	guard     *guard
+	searches  *share
 	handler   http.Handler
 }
 
@@ -163,7 +167,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
 	cfg.Limits = cfg.Limits.or(DefaultLimits)
-	s := &Server{cfg: cfg, verifier: newVerifier()}
+	s := &Server{cfg: cfg, verifier: newVerifier(), guard: newGuard(cfg.Limits, cfg.ClientAddressHeader, cfg.Now)}
+	s.searches = newShare(maxSearches, maxSearches/2, s.guard.heavy)
 	for _, l := range cfg.Logs {
 		if err := checkName(l.Name); err != nil {
 			return nil, err
@@ -174,13 +179,12 @@ func New(cfg Config) (*Server, error) {
 		if l.Policy == nil || len(l.Policy.Logs) == 0 {
 			return nil, fmt.Errorf("log %s: want a policy that names it", l.Name)
 		}
-		s.books = append(s.books, newBook(l, cfg.Now))
+		s.books = append(s.books, newBook(l, cfg.Now, s.guard.heavy))
 	}
 	var err error
 	if s.templates, err = newTemplates(s); err != nil {
 		return nil, err
 	}
-	s.guard = newGuard(cfg.Limits, cfg.ClientAddressHeader, cfg.Now)
 	s.handler = s.guard.wrap(s.pages(s.routes()), pageCost, s.fail)
 	return s, nil
 }

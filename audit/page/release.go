@@ -87,7 +87,7 @@ func (s *Server) release(r *http.Request) (*view, error) {
 		p.Fields, p.Name = &fields, b.name(r.Context(), l.Repository)
 		title = fmt.Sprintf("%s %d", tuf.Word(l.Role), l.Version)
 		p.Vendor = pathOf("logs", b.Name, "repositories", l.Repository)
-		if p.Meaning, err = b.explainOne(r.Context(), func(fn func(*reader) error) error { return b.read(r.Context(), fn) }, l); err != nil {
+		if p.Meaning, err = b.explainOne(r.Context(), l); err != nil {
 			return nil, err
 		}
 		p.offer(b, l)
@@ -106,7 +106,7 @@ func (s *Server) release(r *http.Request) (*view, error) {
 func (p *releasePage) offer(b *book, l state.Leaf) {
 	base := pathOf("logs", b.Name, "releases", l.Index)
 	p.FileName = metadataName(l)
-	if b.Source != nil {
+	if b.source != nil {
 		p.MetadataPath, p.ProofPath = base+"/metadata", base+"/proof"
 		p.Commands = append(p.Commands, b.command("auditor compare "+p.FileName))
 	}
@@ -234,7 +234,7 @@ func (s *Server) metadataFile(w http.ResponseWriter, r *http.Request) {
 		s.failWith(w, r, err)
 		return
 	}
-	if l.Verdict == state.Right && b.Source != nil {
+	if l.Verdict == state.Right && b.source != nil {
 		// The leaf says enough for the answers that have no body.
 		h := w.Header()
 		attached(h, metadataName(l))
@@ -252,15 +252,22 @@ func (s *Server) metadataFile(w http.ResponseWriter, r *http.Request) {
 	}
 	content, err := b.files.get(r.Context(), l.Metadata)
 	if err != nil {
-		s.failWith(w, r, b.missing(err))
+		s.failWith(w, r, b.missing(r.Context(), err))
 		return
 	}
 	s.attach(w, r, metadataName(l), content)
 }
 
-// missing turns the error of a file that could not be read into what a reader is told.
-func (b *book) missing(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+// missing turns the error of a file that could not be read into what a reader is told. It may
+// be that of a state that was replaced meanwhile.
+func (b *book) missing(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || passing(err) {
+		return err
+	}
+	if again := b.read(ctx, func(*reader) error { return nil }); errors.Is(again, errReplaced) {
+		return again
+	}
+	if errors.As(err, new(errNotFound)) {
 		return err
 	}
 	return notFound("This cannot be given: %s.", b.trouble(err))
@@ -292,7 +299,7 @@ func (s *Server) proofFile(w http.ResponseWriter, r *http.Request) {
 
 // prove makes a proof of an entry under the newest verified checkpoint, and verifies it.
 func (b *book) prove(ctx context.Context, l state.Leaf) ([]byte, error) {
-	if b.Source == nil {
+	if b.source == nil {
 		return nil, notFound("This page is made of the audit state alone: ask the log for the proof.")
 	}
 	var note []byte
@@ -311,20 +318,27 @@ func (b *book) prove(ctx context.Context, l state.Leaf) ([]byte, error) {
 	if err != nil || c.Tree.N <= l.Index {
 		return nil, notFound("No checkpoint that covers entry %d was verified yet.", l.Index)
 	}
-	tiles := &sourceTiles{source: b.Source, kept: b.tiles}
-	hashes, err := proofs.InclusionProof(ctx, c.Tree, l.Index, tiles)
-	if err != nil {
-		return nil, b.missing(err)
-	}
-	proof := proofs.Proof{Extra: l.Entry(), Index: l.Index, Hashes: hashes, Checkpoint: note}
-	if _, err := proof.Verify(b.Policy, proof.Extra); err != nil {
+	for _, kept := range []*cache[tileKey, []byte]{b.tiles, nil} {
+		tiles := &sourceTiles{source: b.source, kept: kept}
+		hashes, err := proofs.InclusionProof(ctx, c.Tree, l.Index, tiles)
+		if err != nil && tiles.unread != nil {
+			return nil, b.missing(ctx, err)
+		}
+		proof := proofs.Proof{Extra: l.Entry(), Index: l.Index, Hashes: hashes, Checkpoint: note}
+		if err == nil {
+			_, err = proof.Verify(b.Policy, proof.Extra)
+		}
+		if err == nil {
+			for tile, content := range tiles.read { // they have proved something
+				b.tiles.put(tile, content)
+			}
+			made := proof.Marshal()
+			b.proved.put(key, made)
+			return made, nil
+		}
 		b.tiles.clear() // they may be of a tree that was another one
-		return nil, notFound("The log does not serve tiles that prove entry %d now.", l.Index)
 	}
-	tiles.keep()
-	made := proof.Marshal()
-	b.proved.put(key, made)
-	return made, nil
+	return nil, b.missing(ctx, notFound("The log does not serve tiles that prove entry %d now.", l.Index))
 }
 
 // provedKey is of a proof that was made.
@@ -343,19 +357,23 @@ type tileKey struct {
 // sourceTiles reads the tiles of a source, and those that are kept. What they say is verified
 // where it is used.
 type sourceTiles struct {
-	source audit.Source
-	kept   *cache[tileKey, []byte]
+	source *asking
+	kept   *cache[tileKey, []byte] // nil: none are
 	read   map[tileKey][]byte
+	unread error // why one could not be read
 }
 
 // ReadTile implements proofs.TileReader.
 func (t *sourceTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
 	key := tileKey{level, index, width}
-	if tile, ok := t.kept.get(key); ok {
-		return tile, nil
+	if t.kept != nil {
+		if tile, ok := t.kept.get(key); ok {
+			return tile, nil
+		}
 	}
 	tile, err := t.source.Tile(ctx, level, index, width)
 	if err != nil {
+		t.unread = err
 		return nil, err
 	}
 	if t.read == nil {
@@ -363,13 +381,6 @@ func (t *sourceTiles) ReadTile(ctx context.Context, level int, index int64, widt
 	}
 	t.read[key] = tile
 	return tile, nil
-}
-
-// keep keeps the tiles that were read: they have proved something.
-func (t *sourceTiles) keep() {
-	for key, tile := range t.read {
-		t.kept.put(key, tile)
-	}
 }
 
 // roleNames joins the names of roles.

@@ -22,6 +22,8 @@ const (
 	maxQuery = tuf.MaxTargetPath
 	// maxHits is how many answers of a kind a search shows of a log.
 	maxHits = 50
+	// maxSearches is how many searches are made at once, half of them for one address.
+	maxSearches = 4
 )
 
 // searchPage is what a search finds.
@@ -110,6 +112,11 @@ func (s *Server) search(r *http.Request) (*view, error) {
 		return nil, badRequest("A search goes on in one of the logs here.")
 	}
 	if q != "" {
+		leave, err := s.searches.enter(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		query := readQuery(q)
 		p.Read = query.read
 		for _, b := range s.books {
@@ -140,7 +147,7 @@ func (s *Server) searchLog(ctx context.Context, b *book, q query, from place) (*
 	case err == nil:
 	case errors.Is(err, errNothingYet):
 		found.Trouble = "nothing of this log has been judged yet"
-	case errors.As(err, new(errBadRequest)), ctx.Err() != nil:
+	case errors.As(err, new(errBadRequest)), passing(err), ctx.Err() != nil:
 		return nil, err
 	default:
 		s.cfg.Logger.Error("a log cannot be searched", "log", b.Name, "error", err)

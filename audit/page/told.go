@@ -2,6 +2,8 @@ package page
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +55,16 @@ type window struct {
 	whole   bool           // no right leaf before the last one is missing
 }
 
-func (w *window) newest() int64 { return w.records[len(w.records)-1].Index }
+// sum is of which leaves they are.
+func (w *window) sum() tuf.Digest {
+	h := sha256.New()
+	for _, r := range w.records {
+		_ = binary.Write(h, binary.BigEndian, r.Index)
+		h.Write(r.Leaf.Payload[:])
+		h.Write(r.Leaf.Metadata[:])
+	}
+	return tuf.Digest(h.Sum(nil))
+}
 
 // add adds a leaf that is right.
 func (w *window) add(most int) func(state.Leaf) error {
@@ -169,8 +180,8 @@ type told struct {
 }
 
 type toldKey struct {
-	id     tuf.Digest
-	newest int64
+	id tuf.Digest
+	of tuf.Digest // the leaves that it is told of: they may be judged again
 }
 
 // roleLine is a role with the keys that may sign it.
@@ -202,25 +213,26 @@ type fileLine struct {
 // tell says what a repository's releases mean. What cannot be read is said in Trouble: the
 // rest of the page does without.
 func (b *book) tell(ctx context.Context, w *window) (*told, error) {
-	key := toldKey{w.records[0].Leaf.Repository, w.newest()}
+	key := toldKey{w.records[0].Leaf.Repository, w.sum()}
 	if t, ok := b.told.get(key); ok {
 		return t, nil
 	}
-	if err := b.heavy.Acquire(ctx, 1); err != nil {
+	leave, err := b.heavy.enter(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer b.heavy.Release(1)
+	defer leave()
 	if t, ok := b.told.get(key); ok {
 		return t, nil
 	}
-	if b.Source == nil {
+	if b.source == nil {
 		return &told{Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}, Trouble: errNoSource.Error()}, nil
 	}
 	t := &told{Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}}
 	files := b.files.forPage()
 	lately, whole := w.lately()
 	t.Whole = whole
-	err := fits(lately, "")
+	err = fits(lately, "")
 	if err == nil {
 		err = t.tellRows(ctx, &history.History{Records: lately, Blobs: files})
 	}
@@ -231,11 +243,12 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 	if forceErr := t.tellForce(ctx, &history.History{Records: w.records, Blobs: files}); err == nil {
 		err = forceErr
 	}
+	if err != nil && (passing(err) || errors.Is(ctx.Err(), context.Canceled)) {
+		return nil, err
+	}
 	if err != nil {
 		t.Trouble = b.trouble(err)
-		if again := troubleFor(ctx, err); again > 0 {
-			b.told.putUntil(key, t, time.Now().Add(again))
-		}
+		b.told.putUntil(key, t, time.Now().Add(troubleFor(err)))
 		return t, nil
 	}
 	b.told.put(key, t)
@@ -243,11 +256,9 @@ func (b *book) tell(ctx context.Context, w *window) (*told, error) {
 }
 
 // troubleFor is how long it is kept that files could not be read: to find it out again may
-// cost as much as a page may. 0: it is not, because who asked has gone away.
-func troubleFor(ctx context.Context, err error) time.Duration {
+// cost as much as a page may.
+func troubleFor(err error) time.Duration {
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return 0
 	case errors.Is(err, errTooMuch), errors.Is(err, errLong), errors.Is(err, context.DeadlineExceeded):
 		return 10 * time.Minute
 	}
@@ -414,40 +425,50 @@ type meaning struct {
 
 type meantKey struct {
 	index   int64
-	payload tuf.Digest // it may be judged again
+	verdict state.Verdict
+	of      tuf.Digest // the leaves that it is told of: they may be judged again
 }
 
 // explainOne says what a release means.
-func (b *book) explainOne(ctx context.Context, db func(func(*reader) error) error, at state.Leaf) (*meaning, error) {
-	key := meantKey{at.Index, at.Payload}
-	if m, ok := b.meant.get(key); ok {
-		return m, nil
-	}
-	if err := b.heavy.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer b.heavy.Release(1)
-	if m, ok := b.meant.get(key); ok {
-		return m, nil
-	}
+func (b *book) explainOne(ctx context.Context, at state.Leaf) (*meaning, error) {
 	m := &meaning{Lists: []fileLine{}, Whole: true}
-	if b.Source == nil {
+	if b.source == nil {
 		m.Trouble = errNoSource.Error()
 		return m, nil
 	}
 	var w *window
-	err := db(func(db *reader) (err error) {
+	err := b.read(ctx, func(db *reader) (err error) {
 		w, err = wholeOf(ctx, db, at.Repository, maxWalked)
 		return err
 	})
-	if err == nil {
-		err = m.explain(ctx, &history.History{Records: w.records, Blobs: b.files.forPage()}, at)
+	if err != nil && !errors.Is(err, errLong) {
+		return nil, err
 	}
 	if err != nil {
 		m.Trouble = b.trouble(err)
-		if again := troubleFor(ctx, err); again > 0 {
-			b.meant.putUntil(key, m, time.Now().Add(again))
-		}
+		return m, nil
+	}
+	// Nothing that comes later counts.
+	w.records = slices.DeleteFunc(w.records, func(r admit.Record) bool { return r.Index > at.Index })
+	key := meantKey{at.Index, at.Verdict, w.sum()}
+	if m, ok := b.meant.get(key); ok {
+		return m, nil
+	}
+	leave, err := b.heavy.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if m, ok := b.meant.get(key); ok {
+		return m, nil
+	}
+	err = m.explain(ctx, &history.History{Records: w.records, Blobs: b.files.forPage()}, at)
+	if err != nil && (passing(err) || errors.Is(ctx.Err(), context.Canceled)) {
+		return nil, err
+	}
+	if err != nil {
+		m.Trouble = b.trouble(err)
+		b.meant.putUntil(key, m, time.Now().Add(troubleFor(err)))
 		return m, nil
 	}
 	b.meant.put(key, m)
@@ -471,8 +492,7 @@ func (m *meaning) explain(ctx context.Context, h *history.History, at state.Leaf
 	if at.Verdict != state.Right {
 		return nil
 	}
-	// Nothing that comes later counts.
-	cut := &window{records: h.Records[:1+slices.IndexFunc(h.Records, func(r admit.Record) bool { return r.Index == at.Index })]}
+	cut := &window{records: h.Records}
 	m.Whole = !cut.trim(at.Role, wholeOfRole, lastOfRole)
 	h.Records = cut.records
 	if err := fits(cut.records, at.Role); err != nil {

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/tuflog/tuflog/admit"
@@ -23,11 +24,12 @@ func TestFits(t *testing.T) {
 	if err := fits(records[:2], ""); err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	if long, short := troubleFor(ctx, errTooMuch), troubleFor(ctx, errors.New("an outage")); long <= short || short <= 0 {
+	if long, short := troubleFor(errTooMuch), troubleFor(errors.New("an outage")); long <= short || short <= 0 {
 		t.Errorf("kept for %v and %v", long, short)
 	}
-	if cancel(); troubleFor(ctx, ctx.Err()) != 0 {
-		t.Error("that a client went away is kept")
+	for _, err := range []error{context.Canceled, errBusy, errReplaced} {
+		if !passing(fmt.Errorf("a file: %w", err)) {
+			t.Errorf("%v is kept", err)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 // of a View at one moment. It is not safe for concurrent use.
 type Reader struct {
 	conn   *sql.Conn
+	file   uint64 // see File
 	stmts  map[string]*sql.Stmt
 	settle func(context.Context) error // writes the rows that wait; nil: none do
 	tally  func(context.Context) error // writes the activity that waits; nil: none does
@@ -52,6 +53,10 @@ func (r *Reader) before(ctx context.Context) error {
 
 // Size returns how many leaves the state has: those that were judged.
 func (r *Reader) Size() int64 { return r.size }
+
+// File returns the number of the file that a View has opened, from 1: another one means that
+// the state may be another one, so that nothing read before belongs to it. It is 0 in a DB.
+func (r *Reader) File() uint64 { return r.file }
 
 // Judged returns the tree of the leaves that the state has, as of the last Commit.
 func (r *Reader) Judged(ctx context.Context) (proofs.Tree, error) {

@@ -17,6 +17,10 @@ import (
 // maxReaders is how many readers a View has at a time: others wait.
 const maxReaders = 8
 
+// ErrReplaced means that what a View has read may be of two states, because somebody began to
+// write the file, or put another one in its place: read it again.
+var ErrReplaced = errors.New("somebody began to write it while it was read; read it again")
+
 // View reads the state in a directory while a DB writes it, in the same process or in another
 // one. It never writes, and does not take the directory. It is safe for concurrent use.
 //
@@ -27,18 +31,20 @@ type View struct {
 	readers chan struct{} // has one for each that is in use
 	mu      sync.Mutex
 	now     *viewed // nil: none has been opened
+	opened  uint64  // how many have been
 	closed  bool
 }
 
 // viewed is a file that is open.
 type viewed struct {
-	pool  *sql.DB
-	info  fs.FileInfo
-	still bool        // nobody was writing it
-	whole atomic.Bool // it has all tables and indexes
-	free  []*Reader
-	used  int
-	old   bool // it is closed when nobody uses it
+	pool   *sql.DB
+	info   fs.FileInfo
+	number uint64      // among those that the View has opened, from 1
+	still  bool        // nobody was writing it
+	whole  atomic.Bool // it has all tables and indexes
+	free   []*Reader
+	used   int
+	old    bool // it is closed when nobody uses it
 }
 
 // NewView returns a View of the state in a directory, which need not be there.
@@ -88,7 +94,7 @@ func (v *View) At(ctx context.Context, fn func(*Reader) error) error {
 	whole = true
 	if f.still && !v.same(f) {
 		// What was read may be of both states.
-		return errors.Join(err, &Error{fmt.Errorf("%s: somebody began to write it while it was read; read it again", v.path)})
+		return errors.Join(err, &Error{fmt.Errorf("%s: %w", v.path, ErrReplaced)})
 	}
 	return err
 }
@@ -118,7 +124,8 @@ func (v *View) take(ctx context.Context) (*viewed, *Reader, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		v.now = f
+		v.opened++
+		f.number, v.now = v.opened, f
 	}
 	f := v.now
 	var r *Reader
@@ -129,7 +136,7 @@ func (v *View) take(ctx context.Context) (*viewed, *Reader, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		r = &Reader{conn: conn}
+		r = &Reader{conn: conn, file: f.number}
 	}
 	f.used++
 	return f, r, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -57,7 +58,7 @@ func pagesOf(cfg *monitor.Config) (page.Config, error) {
 		}
 		l.Name, l.StateDir, l.URL, l.Source, l.Every = of.Name, monitor.StateDir(cfg.Dir, of.Name), url, served, of.Interval
 		if of.Mirror {
-			l.Source = &mirrorFirst{dir: monitor.MirrorDir(cfg.Dir, of.Name), log: served}
+			l.Copy = &lateCopy{dir: monitor.MirrorDir(cfg.Dir, of.Name)}
 		}
 		l.Status = func(context.Context) (*page.Status, error) {
 			s, err := monitor.ReadStatus(cfg.Dir, of.Name)
@@ -109,56 +110,59 @@ func pageStatus(s *monitor.Status) *page.Status {
 	return p
 }
 
-// mirrorFirst reads a copy of a log, which may not be there yet, and from the log what the
-// copy does not have.
-type mirrorFirst struct {
+// lateCopy reads a copy of a log, which may not be there yet.
+type lateCopy struct {
 	dir string
-	log audit.Source
 
 	mu   sync.Mutex
 	copy *source.Folder // nil: it has not been there yet
 }
 
-func (m *mirrorFirst) folder() *source.Folder {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.copy == nil {
-		if f, err := source.OpenFolder(m.dir); err == nil {
-			m.copy = f
+func (l *lateCopy) folder() (*source.Folder, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.copy == nil {
+		f, err := source.OpenFolder(l.dir)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", audit.ErrNotFound, err)
 		}
+		l.copy = f
 	}
-	return m.copy
+	return l.copy, nil
 }
 
 // Checkpoint implements audit.Source.
-func (m *mirrorFirst) Checkpoint(ctx context.Context) ([]byte, error) { return m.log.Checkpoint(ctx) }
+func (l *lateCopy) Checkpoint(ctx context.Context) ([]byte, error) {
+	f, err := l.folder()
+	if err != nil {
+		return nil, err
+	}
+	return f.Checkpoint(ctx)
+}
 
 // Tile implements audit.Source.
-func (m *mirrorFirst) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
-	if f := m.folder(); f != nil {
-		if b, err := f.Tile(ctx, level, index, width); err == nil {
-			return b, nil
-		}
+func (l *lateCopy) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	f, err := l.folder()
+	if err != nil {
+		return nil, err
 	}
-	return m.log.Tile(ctx, level, index, width)
+	return f.Tile(ctx, level, index, width)
 }
 
 // Entries implements audit.Source.
-func (m *mirrorFirst) Entries(ctx context.Context, index int64, width int) ([]byte, error) {
-	if f := m.folder(); f != nil {
-		if b, err := f.Entries(ctx, index, width); err == nil {
-			return b, nil
-		}
+func (l *lateCopy) Entries(ctx context.Context, index int64, width int) ([]byte, error) {
+	f, err := l.folder()
+	if err != nil {
+		return nil, err
 	}
-	return m.log.Entries(ctx, index, width)
+	return f.Entries(ctx, index, width)
 }
 
 // Blob implements audit.Source.
-func (m *mirrorFirst) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
-	if f := m.folder(); f != nil {
-		if b, err := f.Blob(ctx, sum); err == nil && tuf.Sum(b) == sum {
-			return b, nil
-		}
+func (l *lateCopy) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	f, err := l.folder()
+	if err != nil {
+		return nil, err
 	}
-	return m.log.Blob(ctx, sum)
+	return f.Blob(ctx, sum)
 }

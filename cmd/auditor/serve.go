@@ -132,7 +132,9 @@ func (f *serveFlags) pages() (page.Config, error) {
 	if l.Source, err = openLog(f.url, l.Policy); err != nil && f.url != "" {
 		return page.Config{}, err
 	}
-	if _, folder := folderOf(f.url); !folder {
+	if _, folder := folderOf(f.url); folder {
+		l.Copy, l.Source = l.Source, nil
+	} else {
 		l.URL = f.url
 	}
 	return page.Config{Logs: []page.Log{l}}, nil
