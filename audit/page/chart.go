@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/audit"
 )
@@ -141,7 +142,12 @@ func (c *chart) SVG() template.HTML {
 // Says is what the chart shows, in a sentence.
 func (c *chart) Says() string {
 	first, last := c.Points[0], c.Points[len(c.Points)-1]
-	return fmt.Sprintf("The log grew from %s on %s to %s on %s.", plural(first.Size, "entry"), date(first.Time), plural(last.Size, "entry"), date(last.Time))
+	from, to := date(first.Time), date(last.Time)
+	if from == to {
+		clock := func(p point) string { return time.Unix(p.Time, 0).UTC().Format("15:04:05") }
+		return fmt.Sprintf("The log grew from %s at %s to %s at %s UTC on %s.", plural(first.Size, "entry"), clock(first), plural(last.Size, "entry"), clock(last), to)
+	}
+	return fmt.Sprintf("The log grew from %s on %s to %s on %s, in UTC.", plural(first.Size, "entry"), from, plural(last.Size, "entry"), to)
 }
 
 func date(seconds int64) string {

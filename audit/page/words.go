@@ -103,13 +103,15 @@ func ago(seconds int64) string {
 	}
 }
 
-// day is the date of POSIX seconds.
+// day is the date of POSIX seconds, in UTC; the time is in its title.
 func day(seconds int64) template.HTML {
 	if seconds <= 0 {
 		return "not known"
 	}
-	d, _, _ := strings.Cut(audit.When(seconds), "T")
-	return template.HTML(`<time datetime="` + template.HTMLEscapeString(d) + `">` + template.HTMLEscapeString(d) + `</time>`) //nolint:gosec // it is escaped
+	at := audit.When(seconds)
+	d, clock, _ := strings.Cut(at, "T")
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s %s UTC">%s</time>`, //nolint:gosec // it is escaped
+		template.HTMLEscapeString(at), template.HTMLEscapeString(d), template.HTMLEscapeString(strings.TrimSuffix(clock, "Z")), template.HTMLEscapeString(d)))
 }
 
 // number prints a number with its digits in groups.
