@@ -116,9 +116,12 @@ func answered(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrMisbehaved, err)
 }
 
-// statusError is an answer with a status that is no success.
+// statusError is an answer with another status than the one of success.
 func statusError(status int, says string) error {
 	kind := ErrRefused
+	if status < 400 {
+		kind = ErrMisbehaved
+	}
 	if status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		kind = ErrUnavailable
 	}

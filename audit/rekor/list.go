@@ -70,7 +70,7 @@ func (i *Instance) List(ctx context.Context, key proofs.Key) iter.Seq2[*Anchor, 
 func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
 	format := models.SearchIndexPublicKeyFormatX509
 	params := index.NewSearchIndexParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
-		WithQuery(&models.SearchIndex{PublicKey: &models.SearchIndexPublicKey{Format: &format, Content: k.pem}})
+		WithQuery(&models.SearchIndex{PublicKey: &models.SearchIndexPublicKey{Format: &format, Content: (&body{der: k.der}).pem()}})
 	got, err := i.v1.Index.SearchIndexContext(bound(ctx, maxIndex), params)
 	if err != nil {
 		return nil, answeredV1(ctx, err)

@@ -15,12 +15,11 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// logKey is a log's key in the forms that Rekor takes it in.
+// logKey is a log's key, and what it is made of.
 type logKey struct {
 	proofs.Key
 	public *ecdsa.PublicKey
 	der    []byte // SubjectPublicKeyInfo
-	pem    []byte // the same, as Rekor v1 prints it
 }
 
 func newLogKey(key proofs.Key) (logKey, error) {
@@ -36,7 +35,7 @@ func newLogKey(key proofs.Key) (logKey, error) {
 	if !ok {
 		return logKey{}, fmt.Errorf("key %.100q is a %T", key.Name(), parsed)
 	}
-	return logKey{key, public, der, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})}, nil
+	return logKey{key, public, der}, nil
 }
 
 // signed reports whether the key signed a digest. See the package comment on what that proves.
@@ -92,6 +91,11 @@ type body struct {
 	digest    [32]byte // SHA-256
 	signature []byte
 	der       []byte // of the public key
+}
+
+// pem returns the public key as Rekor v1 prints it.
+func (b *body) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: b.der})
 }
 
 // errOther means that an entry is none of the kind that this package looks for: another

@@ -26,17 +26,13 @@ func (st *statement) body() *body {
 
 func (i *Instance) submitV1(ctx context.Context, st *statement) (json.RawMessage, error) {
 	b := st.body()
-	leaf, err := leafV1(b)
-	if err != nil {
-		return nil, err
-	}
 	ctx = bound(ctx, maxEntry)
 	params := entries.NewCreateLogEntryParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
 	created, err := i.v1.Entries.CreateLogEntryContext(ctx, params.WithProposedEntry(proposalV1(b)))
 	var conflict *entries.CreateLogEntryConflict
 	if errors.As(err, &conflict) {
 		// The entry is known by its leaf: where the answer says that it is does not matter.
-		return i.entryV1(ctx, leaf)
+		return i.entryV1(ctx, leafV1(b))
 	}
 	if err != nil {
 		return nil, answeredV1(ctx, err)

@@ -19,7 +19,6 @@ import (
 	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/strfmt"
 	"github.com/sigstore/rekor/pkg/generated/models"
-	"github.com/sigstore/rekor/pkg/types"
 	hashedrekord "github.com/sigstore/rekor/pkg/types/hashedrekord/v0.0.1"
 	"github.com/sigstore/rekor/pkg/util"
 	"github.com/sigstore/rekor/pkg/verify"
@@ -251,7 +250,7 @@ func bodyV1(entry *hashedrekord.V001Entry, leaf []byte) (*body, error) {
 		return nil, fmt.Errorf("digest %.100q", *spec.Data.Hash.Value)
 	}
 	copy(b.digest[:], digest)
-	if canonical, err := leafV1(b); err != nil || !bytes.Equal(canonical, leaf) {
+	if !bytes.Equal(leafV1(b), leaf) {
 		return nil, errors.New("the leaf is not in its canonical form")
 	}
 	return b, nil
@@ -264,16 +263,14 @@ func proposalV1(b *body) *models.Hashedrekord {
 		Data: &models.HashedrekordV001SchemaData{Hash: &models.HashedrekordV001SchemaDataHash{Algorithm: &alg, Value: &digest}},
 		Signature: &models.HashedrekordV001SchemaSignature{
 			Content:   b.signature,
-			PublicKey: &models.HashedrekordV001SchemaSignaturePublicKey{Content: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: b.der})},
+			PublicKey: &models.HashedrekordV001SchemaSignaturePublicKey{Content: b.pem()},
 		},
 	}}
 }
 
 // leafV1 returns the leaf that Rekor v1 makes of a proposal.
-func leafV1(b *body) ([]byte, error) {
-	var entry hashedrekord.V001Entry
-	if err := entry.Unmarshal(proposalV1(b)); err != nil {
-		return nil, err
-	}
-	return types.CanonicalizeEntry(untimed, &entry)
+func leafV1(b *body) []byte {
+	b64 := base64.StdEncoding.EncodeToString
+	return fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,"spec":{"data":{"hash":{"algorithm":%q,"value":"%x"}},"signature":{"content":%q,"publicKey":{"content":%q}}}}`,
+		hashedrekord.APIVERSION, kind, models.HashedrekordV001SchemaDataHashAlgorithmSha256, b.digest, b64(b.signature), b64(b.pem()))
 }
