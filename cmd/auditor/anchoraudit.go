@@ -212,6 +212,13 @@ func (s *anchorAudit) orphans() (n int) {
 	return n
 }
 
+func (s *anchorAudit) entries() (n int) {
+	for _, one := range s.Instances {
+		n += len(one.Entries)
+	}
+	return n
+}
+
 // maxPrinted is how many entries that are not consistent are printed of an instance.
 const maxPrinted = 50
 
@@ -220,7 +227,7 @@ func (s *anchorAudit) print(w io.Writer) error {
 	case len(s.Forks) > 0:
 		fmt.Fprintf(w, "FORK: log %s signed two histories.\n", printable.Line(s.Log))
 	case n > 0:
-		fmt.Fprintf(w, "ORPHANS: %s under the keys of log %s of what is no checkpoint of its tree of %d entries.\n", plural(n, "entry"), printable.Line(s.Log), s.Tree.Size)
+		fmt.Fprintf(w, "ORPHANS: %d of %d entries under the keys of log %s are of no checkpoint of its tree of %d entries.\n", n, s.entries(), printable.Line(s.Log), s.Tree.Size)
 	default:
 		fmt.Fprintf(w, "Nothing speaks against log %s, at size %d.\n", printable.Line(s.Log), s.Tree.Size)
 	}
