@@ -221,6 +221,23 @@ func (v *Vendor) Rotate(role string) error {
 	return v.publishRoot(signers...)
 }
 
+// Gate names further keys for the timestamp, with a threshold, in a new root: those of gates,
+// whose signatures what is published from now on lacks.
+func (v *Vendor) Gate(threshold int, keys ...ed25519.PublicKey) error {
+	for _, public := range keys {
+		key, err := metadata.KeyFromPublicKey(public)
+		if err != nil {
+			return err
+		}
+		if err := v.root.Signed.AddKey(key, tuf.RoleTimestamp); err != nil {
+			return err
+		}
+	}
+	v.root.Signed.Roles[tuf.RoleTimestamp].Threshold = threshold
+	v.root.Signed.Version++
+	return v.publishRoot(v.keys[tuf.RoleRoot])
+}
+
 // SignAgain signs the present version of a role with its present key, beside
 // the signatures it has: the payload stays, the file changes. A new snapshot
 // lists the file.

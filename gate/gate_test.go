@@ -1,0 +1,263 @@
+package gate_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/gate"
+	"github.com/tuflog/tuflog/gate/client"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestGateSignsWhatIsLogged(t *testing.T) {
+	w := newWorld(t, 4, 2)
+	w.release("one")
+	unlogged := w.stage(w.vendor)
+	w.wantRefused(w.gates[0], unlogged, verify.CodeNotLogged, tuf.RoleRoot)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot)
+	w.wantRefused(w.gates[0], w.stage(w.vendor), verify.CodeNotLogged, tuf.RoleTargets)
+
+	// It was refused for its proof: with one it is signed, under the same version.
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	first := w.wantSigned(w.gates[0], one)
+	if again := w.wantSigned(w.gates[0], one); *again != *first {
+		t.Errorf("the same content again: %+v, first %+v", again, first)
+	}
+	w.wantSigned(w.gates[1], one)
+
+	// Another content of the version, an older one, evidence.
+	twin, err := w.vendor.Clone()
+	must(t, err)
+	w.release("two")
+	must(t, twin.Put(tuf.RoleTargets, "firmware.bin", []byte("evil")), twin.Release(tuf.RoleTargets))
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	w.logged(twin, leaf.Evidence, tuf.RoleTargets)
+	two, evil := w.stage(w.vendor), w.stage(twin)
+	w.wantRefused(w.gates[0], evil, verify.CodeEvidence, tuf.RoleTargets)
+	w.wantSigned(w.gates[0], two)
+	w.wantRefused(w.gates[0], evil, verify.CodeSecondPayload, tuf.RoleTimestamp)
+	w.wantRefused(w.gates[0], one, verify.CodeRollback, tuf.RoleTimestamp)
+
+	// A gate that starts again knows it.
+	w.gates[0].stop()
+	w.gates[0].start()
+	w.wantSigned(w.gates[0], two)
+	w.wantRefused(w.gates[0], one, verify.CodeRollback, tuf.RoleTimestamp)
+}
+
+func TestGateJudgesDelegatedRoles(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	must(t, w.vendor.Delegate(tuf.RoleTargets, "apps", "apps/*"), w.vendor.Delegate("apps", "apps-one", "apps/one/*"))
+	must(t, w.vendor.Release(tuf.RoleTargets, "apps", "apps-one"))
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets, "apps")
+	w.wantRefused(w.gates[0], w.stage(w.vendor), verify.CodeNotLogged, "apps-one")
+	w.logged(w.vendor, leaf.Release, "apps-one")
+	dir := w.stage(w.vendor)
+	w.wantSigned(w.gates[0], dir)
+
+	few := w.gates[1]
+	few.stop()
+	few.cfg = func(c *gate.Config) { c.Repositories[0].MaxRoles = 2 }
+	few.start()
+	w.wantRefused(few, dir, client.CodeTooManyRoles, "apps-one")
+}
+
+func TestGateTakesUnchangedRolesFromItsCache(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	must(t, w.vendor.Delegate(tuf.RoleTargets, "apps", "apps/*"), w.vendor.Release(tuf.RoleTargets, "apps"))
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets, "apps")
+	w.wantSigned(w.gates[0], w.stage(w.vendor))
+	w.release("next")
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	dir := w.stage(w.vendor)
+	must(t, os.Remove(filepath.Join(dir, "1.apps.json")))
+	w.wantSigned(w.gates[0], dir)
+}
+
+func TestGateLimitsWhatATimestampSays(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	w.vendor.TimestampExpires = time.Now().Add(15 * 24 * time.Hour)
+	must(t, w.vendor.Release())
+	w.wantRefused(w.gates[0], w.stage(w.vendor), client.CodeLifetime, tuf.RoleTimestamp)
+	w.vendor.TimestampExpires = time.Now().Add(24 * time.Hour)
+	must(t, w.vendor.Release())
+	w.wantSigned(w.gates[0], w.stage(w.vendor))
+	for range gate.DefaultMaxJump + 1 {
+		must(t, w.vendor.Release())
+	}
+	w.wantRefused(w.gates[0], w.stage(w.vendor), client.CodeVersionJump, tuf.RoleTimestamp)
+	w.vendor.TimestampExpires = time.Now().Add(-time.Hour)
+	w.gates[0].stop()
+	w.gates[0].cfg = func(c *gate.Config) { c.Repositories[0].MaxJump = 1000 }
+	w.gates[0].start()
+	must(t, w.vendor.Release())
+	w.wantRefused(w.gates[0], w.stage(w.vendor), verify.CodeExpired, tuf.RoleTimestamp)
+}
+
+func TestGateWantsHashes(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.vendor.PlainSnapshots = true
+	w.release("one")
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	dir := w.stage(w.vendor)
+	w.wantRefused(w.gates[0], dir, verify.CodeUnbound, tuf.RoleTargets)
+	lax := w.gates[1]
+	lax.stop()
+	lax.cfg = func(c *gate.Config) { c.Repositories[0].WithoutHashes = true }
+	lax.start()
+	w.wantSigned(lax, dir)
+}
+
+func TestGateThatIsNotInTheRole(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	g := w.newGate()
+	w.gates = append(w.gates, g)
+	g.start()
+	w.wantRefused(g, w.stage(w.vendor), client.CodeNotInRole, tuf.RoleTimestamp)
+	_, err := g.client().Sign(t.Context(), tuf.Sum([]byte("another")), nil)
+	wantCode(t, err, client.CodeUnknown, "")
+}
+
+// A gate whose directory is gone, or was restored from an older copy, learns from the served
+// timestamp and from other gates what was signed.
+func TestGateThatHasForgotten(t *testing.T) {
+	w := newWorld(t, 3, 2) // of 3 gates 2 sign: a quorum of others is both
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	for _, g := range w.gates {
+		w.wantSigned(g, one)
+	}
+	twin, err := w.vendor.Clone()
+	must(t, err)
+	w.release("two")
+	must(t, twin.Put(tuf.RoleTargets, "firmware.bin", []byte("other")), twin.Release(tuf.RoleTargets))
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	w.logged(twin, leaf.Release, tuf.RoleTargets) // as if it had not been seen
+	two, other := w.stage(w.vendor), w.stage(twin)
+	forgotten := w.gates[0]
+	copied := w.path("copy")
+	must(t, os.CopyFS(copied, os.DirFS(filepath.Join(forgotten.dir, "state"))))
+	w.wantSigned(forgotten, two)
+	w.wantSigned(w.gates[1], two)
+
+	restore := func() {
+		forgotten.stop()
+		state := filepath.Join(forgotten.dir, "state")
+		must(t, os.RemoveAll(state), os.CopyFS(state, os.DirFS(copied)))
+		forgotten.start()
+	}
+	// Another gate has signed two.
+	restore()
+	w.wantRefused(forgotten, other, verify.CodeSecondPayload, tuf.RoleTimestamp)
+	w.wantRefused(forgotten, one, verify.CodeRollback, tuf.RoleTimestamp)
+	w.wantSigned(forgotten, two)
+
+	// Nobody is there to say.
+	restore()
+	w.gates[1].stop()
+	w.gates[2].stop()
+	w.site.Close()
+	w.wantRefused(forgotten, other, client.CodeInDoubt, "")
+	w.gates[2].start() // it has signed one alone: it cannot know
+	w.wantRefused(forgotten, other, client.CodeInDoubt, "")
+	w.gates[1].start()
+	w.wantRefused(forgotten, other, verify.CodeSecondPayload, tuf.RoleTimestamp)
+	w.wantSigned(forgotten, two)
+}
+
+// What is served counts, as far as the vendor has signed it.
+func TestGateLooksAtWhatIsServed(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	must(t, w.vendor.Release())
+	two := w.stage(w.vendor)
+	w.served = http.FileServer(http.Dir(two))
+	w.wantRefused(w.gates[0], one, verify.CodeRollback, tuf.RoleTimestamp)
+	w.wantSigned(w.gates[0], two)
+
+	// A stranger's timestamp at the served place says nothing, and is no answer.
+	strange := newWorld(t, 1, 1)
+	w.served = http.FileServer(http.Dir(strange.stage(strange.vendor)))
+	w.gates[0].stop()
+	w.gates[0].start()
+	w.wantRefused(w.gates[0], two, client.CodeInDoubt, "")
+	w.served = nil // nothing is served yet
+	w.wantSigned(w.gates[0], two)
+}
+
+func TestGateFetches(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	staged := http.NewServeMux()
+	staged.Handle("/build/1/", http.StripPrefix("/build/1/", http.FileServer(http.Dir(w.stage(w.vendor)))))
+	w.served = staged
+	g := w.gates[0]
+	g.stop()
+	g.cfg = func(c *gate.Config) {
+		c.Repositories[0].Fetch = []string{w.site.URL + "/build/"}
+		c.Repositories[0].Served = w.site.URL + "/nothing/"
+	}
+	g.start()
+	for _, url := range []string{w.site.URL + "/elsewhere/", w.site.URL + "/build/../", w.site.URL + "/build/1/?x", "http://127.0.0.1:1/build/1/", w.site.URL + "/build/%2e%2e/"} {
+		_, err := g.client().SignURL(t.Context(), w.id, url)
+		wantCode(t, err, client.CodeNotAllowed, "")
+	}
+	_, err := g.client().SignURL(t.Context(), w.id, w.site.URL+"/build/2/")
+	wantCode(t, err, verify.CodeNetwork, tuf.RoleTimestamp)
+	a, err := g.client().SignURL(t.Context(), w.id, w.site.URL+"/build/1/")
+	must(t, err)
+	if a.Version != w.vendor.Version(tuf.RoleTimestamp) {
+		t.Errorf("version %d is signed", a.Version)
+	}
+}
+
+func TestCollect(t *testing.T) {
+	w := newWorld(t, 4, 2)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	dir := w.stage(w.vendor)
+	w.gates[1].stop()
+	w.gates[2].stop()
+	collect := func() ([]client.Result, error) {
+		s, err := client.ReadStaged(dir)
+		must(t, err)
+		c := client.Collection{Repository: s.Repository, Staged: s}
+		for _, g := range w.gates {
+			c.Gates = append(c.Gates, g.client())
+		}
+		return client.Collect(context.Background(), c)
+	}
+	results, err := collect()
+	must(t, err)
+	s, err := client.ReadStaged(dir)
+	must(t, err)
+	var signatures []client.Signature
+	for _, r := range results {
+		if r.Signature != nil {
+			signatures = append(signatures, *r.Signature)
+		}
+	}
+	merged, err := client.Merge(s.Timestamp.File, signatures...)
+	must(t, err, os.WriteFile(filepath.Join(dir, "timestamp.json"), merged, 0o600))
+	if s, err = client.ReadStaged(dir); err != nil || s.Lacks() != 0 {
+		t.Fatalf("%d signatures are lacking, %v", s.Lacks(), err)
+	}
+	if results, err = collect(); err != nil || results[0].Err != client.ErrNotNeeded {
+		t.Errorf("again: %v, %+v", err, results)
+	}
+	w.gates[3].stop()
+	must(t, w.vendor.Release())
+	dir = w.stage(w.vendor)
+	if results, err = collect(); err == nil {
+		t.Fatalf("one gate is enough: %+v", results)
+	}
+}

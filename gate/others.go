@@ -1,0 +1,144 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/gate/client"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// After a start a gate does not know whether its directory is that of its last end, or an
+// older copy. Before it signs it looks at the timestamp that is served, and asks the other
+// gates which one they signed last. What they show counts only if the vendor has signed it, so
+// that no gate can keep another from signing by naming a version.
+
+// others are the places to look at.
+type others struct {
+	repository *repository
+	places     []place
+}
+
+// place is where a timestamp is to be seen.
+type place struct {
+	name   string
+	served bool
+	look   func(context.Context) ([]byte, error) // nil and no error: nothing is there
+}
+
+// askFor is how long the answers of others are waited for.
+const askFor = 5 * time.Second
+
+func newOthers(r *repository) *others {
+	o := &others{repository: r}
+	o.places = append(o.places, place{"the repository at " + fetch.Redacted(r.cfg.Served), true, func(ctx context.Context) ([]byte, error) {
+		served := device.Repository{URL: r.cfg.Served, Client: r.gate.client, SameHost: true}
+		b, err := served.Fetch(ctx, verify.Request{Role: tuf.RoleTimestamp, MaxLength: maxTimestamp})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return b, err
+	}})
+	for _, peer := range r.cfg.Gates {
+		if peer.URL == "" {
+			continue
+		}
+		o.places = append(o.places, place{"the gate at " + fetch.Redacted(peer.URL), false, func(ctx context.Context) ([]byte, error) {
+			return client.Gate{URL: peer.URL, Client: r.gate.client}.Timestamp(ctx, r.id)
+		}})
+	}
+	return o
+}
+
+// look asks all places, and returns what those have shown that have answered, by their names;
+// nil: nothing is there yet.
+func (o *others) look(ctx context.Context) (shown map[string]*tuf.Metadata, troubles []string) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	shown = map[string]*tuf.Metadata{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, p := range o.places {
+		wg.Go(func() {
+			b, err := p.look(ctx)
+			var m *tuf.Metadata
+			if err == nil && b != nil {
+				m, err = parseTimestamp(b)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				troubles = append(troubles, p.name+": "+err.Error())
+				return
+			}
+			shown[p.name] = m
+		})
+	}
+	wg.Wait()
+	slices.Sort(troubles)
+	return shown, troubles
+}
+
+// agree refuses a timestamp that does not follow what others show, and, as long as not enough
+// of them have answered, every one. roots are those that were trusted before and are now.
+func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf.Metadata) error {
+	all, troubles := o.look(ctx)
+	r := o.repository
+	version, served, gates := int64(0), false, 0
+	if last != nil {
+		version = last.Version
+	}
+	for _, p := range o.places {
+		shown, answered := all[p.name]
+		if !answered {
+			continue
+		}
+		if shown != nil {
+			if !slices.ContainsFunc(roots, func(root *tuf.Metadata) bool { return r.ownSigners(shown, root.Root.KeySet(tuf.RoleTimestamp)) > 0 }) {
+				troubles = append(troubles, p.name+": its timestamp is not signed by a key of the repository's that is not a gate's")
+				continue
+			}
+			if err := follows(m, shown, p.name); err != nil {
+				return err
+			}
+			version = max(version, shown.Version)
+		}
+		if p.served {
+			served = true
+		} else {
+			gates++
+		}
+	}
+	if need := r.enoughGates(roots[len(roots)-1]); !served && gates < need {
+		err := refuse(client.CodeInDoubt, "", "this gate has started and does not know yet what was signed last: neither the served timestamp nor %d other gates could be looked at", need)
+		r.gate.log.Warn("in doubt", "repository", r.cfg.Name, "troubles", strings.Join(troubles, "; "))
+		return err
+	}
+	for _, trouble := range troubles {
+		r.gate.log.Warn("not looked at", "repository", r.cfg.Name, "trouble", trouble)
+	}
+	return r.jump(m, version)
+}
+
+// enoughGates is how many of the other gates have to answer so that one of them has signed
+// every timestamp that had all signatures with this gate's among them.
+func (r *repository) enoughGates(root *tuf.Metadata) int {
+	keys := root.Root.KeySet(tuf.RoleTimestamp)
+	gates := 0
+	for _, id := range keys.Identities() {
+		if slices.Contains(r.keys, id) {
+			gates++
+		}
+	}
+	own := len(keys.Identities()) - gates
+	k := max(1, keys.Threshold()-own) // gates that a timestamp needs at least
+	return gates - k + 1
+}

@@ -1,0 +1,327 @@
+package gate
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/gate/client"
+	"github.com/tuflog/tuflog/internal/rates"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// repository is a repository that the gate signs for.
+type repository struct {
+	gate   *Gate
+	cfg    RepositoryConfig
+	id     tuf.Digest
+	dir    string
+	store  device.Store
+	policy *proofs.Policy
+	keys   []tuf.KeyIdentity // of all gates
+
+	busy     chan struct{} // holds one: who is judging
+	known    rates.Bucket  // requests with a timestamp that the vendor signed
+	stranger rates.Bucket  // others
+
+	mu     sync.Mutex
+	last   *tuf.Metadata // that was signed; nil: none
+	root   *tuf.Metadata // that is trusted
+	others *others       // who is to be asked before anything is signed; nil: last is certain
+}
+
+// refuse is a refusal of a gate.
+func refuse(code verify.Code, role, format string, args ...any) error {
+	return &verify.Refusal{Code: code, Role: role, Detail: fmt.Sprintf(format, args...)}
+}
+
+// open opens the repository's directory below that of the gate, and makes it if it is not
+// there.
+func (g *Gate) open(ctx context.Context, cfg RepositoryConfig) (*repository, error) {
+	root, policy, err := cfg.read()
+	if err != nil {
+		return nil, err
+	}
+	install := verify.DefaultInstallPolicy()
+	install.Repository = cfg.id
+	state, err := verify.Pin(root, install)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Root, err)
+	}
+	r := &repository{gate: g, cfg: cfg, id: state.Repository, policy: policy, busy: make(chan struct{}, 1)}
+	r.dir = filepath.Join(g.cfg.Dir, r.id.String())
+	r.store = device.Store{Dir: filepath.Join(r.dir, "device")}
+	r.keys = append(r.keys, g.key.Public().Identity())
+	for _, peer := range cfg.Gates {
+		r.keys = append(r.keys, peer.key.Identity())
+	}
+	if err := os.MkdirAll(r.store.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := r.store.Create(root, state); err != nil {
+		return nil, err
+	}
+	if r.last, err = readRecord(r.record(), r.id); err != nil {
+		return nil, err
+	}
+	file, _, err := r.store.Kept(ctx, tuf.RoleRoot)
+	if err != nil {
+		return nil, err
+	}
+	if r.root, err = tuf.ParseJSON(file); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.store.Dir, err)
+	}
+	r.others = newOthers(r)
+	return r, nil
+}
+
+func (r *repository) record() string { return filepath.Join(r.dir, recordName) }
+
+// settings configure the device.
+func (r *repository) settings(now time.Time) verify.Config {
+	install := verify.DefaultInstallPolicy()
+	install.Repository = r.id
+	return verify.Config{
+		Policy: r.policy, Install: install, Now: now, GateKeys: r.keys, MaxRoles: r.cfg.MaxRoles,
+		Limits: verify.Limits{Timestamp: maxTimestamp},
+	}
+}
+
+// seen returns the timestamp that was signed last, and whether it is certain that none was
+// after it.
+func (r *repository) seen() (last, root *tuf.Metadata, certain bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last, r.root, r.others == nil
+}
+
+// preview is the first look at a staged timestamp, before anything else of the repository is
+// read. The answer is not nil if it was signed already.
+func (r *repository) preview(m *tuf.Metadata, now time.Time) (*client.Answer, error) {
+	last, root, certain := r.seen()
+	if err := r.bounds(m, last, certain, now); err != nil {
+		return nil, err
+	}
+	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
+		return r.answer(m, root)
+	}
+	bucket := &r.stranger
+	keys := root.Root.KeySet(tuf.RoleTimestamp)
+	for _, id := range m.Signers(keys) {
+		if !slices.Contains(r.keys, id) {
+			bucket = &r.known
+		}
+	}
+	if wait := bucket.Take(r.gate.cfg.perRepository(), now); wait > 0 {
+		return nil, &limited{wait, fmt.Sprintf("too many timestamps of %s", r.cfg.Name)}
+	}
+	return nil, nil
+}
+
+// bounds refuses a timestamp for what it says of itself, beside what was signed last.
+func (r *repository) bounds(m, last *tuf.Metadata, certain bool, now time.Time) error {
+	version := int64(0)
+	if last != nil {
+		if err := follows(m, last, "this gate"); err != nil {
+			return err
+		}
+		version = last.Version
+	}
+	if left := m.Expires.Sub(now); left > r.cfg.MaxLifetime {
+		return refuse(client.CodeLifetime, tuf.RoleTimestamp, "version %d expires at %s, more than %v from now", m.Version, m.Expires.UTC().Format(time.RFC3339), r.cfg.MaxLifetime)
+	}
+	if certain {
+		return r.jump(m, version)
+	}
+	return nil
+}
+
+// jump refuses a version that is too far above the last one.
+func (r *repository) jump(m *tuf.Metadata, last int64) error {
+	if m.Version-last > r.cfg.MaxJump {
+		return refuse(client.CodeVersionJump, tuf.RoleTimestamp, "version %d, and version %d is the last one that is known: want at most %d more", m.Version, last, r.cfg.MaxJump)
+	}
+	return nil
+}
+
+// follows refuses a timestamp that is older than one that somebody has signed, or another of
+// its version.
+func follows(m, last *tuf.Metadata, who string) error {
+	switch {
+	case m.Version < last.Version:
+		return refuse(verify.CodeRollback, tuf.RoleTimestamp, "version %d, but %s has signed version %d", m.Version, who, last.Version)
+	case m.Version == last.Version && m.PayloadDigest != last.PayloadDigest:
+		return refuse(verify.CodeSecondPayload, tuf.RoleTimestamp, "version %d has payload %v, but %s has signed a version %d with payload %v", m.Version, m.PayloadDigest, who, last.Version, last.PayloadDigest)
+	}
+	return nil
+}
+
+// sign judges a staged repository whose timestamp was looked at, and signs it.
+func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) (*client.Answer, error) {
+	select {
+	case r.busy <- struct{}{}:
+	case <-ctx.Done():
+		return nil, refuse(client.CodeBusy, "", "another request of this repository takes too long")
+	}
+	defer func() { <-r.busy }()
+	leave, err := r.gate.work(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	now := r.gate.now()
+	last, before, certain := r.seen()
+	if err := r.bounds(m, last, certain, now); err != nil {
+		return nil, err
+	}
+	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
+		return r.answer(m, before)
+	}
+	source := &run{store: r.store, origin: origin, staged: m.File}
+	c, err := r.judge(ctx, m, source, now)
+	if err != nil {
+		return nil, err
+	}
+	root := c.Metadata(tuf.RoleRoot)
+	if !certain {
+		if err := r.others.agree(ctx, m, last, before, root); err != nil {
+			return nil, err
+		}
+	}
+	a, err := r.answer(m, root)
+	if err != nil {
+		return nil, err
+	}
+	return a, r.commit(ctx, m, a, source, c)
+}
+
+// judge runs the device's workflow over all of a staged repository.
+func (r *repository) judge(ctx context.Context, m *tuf.Metadata, source *run, now time.Time) (*verify.Client, error) {
+	state, _, err := r.store.State()
+	if err != nil {
+		return nil, err
+	}
+	c, err := verify.Refresh(ctx, r.settings(now), state, source)
+	if err != nil {
+		return nil, err
+	}
+	trusted := c.Metadata(tuf.RoleTimestamp)
+	if trusted.PayloadDigest != m.PayloadDigest { // to a device it is no update
+		if err := follows(m, trusted, "this gate"); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("timestamp %d is trusted where %d was staged", trusted.Version, m.Version)
+	}
+	snapshot := c.Metadata(tuf.RoleSnapshot)
+	if err := r.bound(tuf.RoleSnapshot, m, m.Timestamp.Snapshot()); err != nil {
+		return nil, err
+	}
+	roles := []string{tuf.RoleTargets}
+	err = c.Delegated(ctx, func(request verify.Request, err error) error {
+		if roles = append(roles, request.Role); err == nil && len(roles) > r.cfg.MaxRoles {
+			err = refuse(client.CodeTooManyRoles, request.Role, "more than %d roles of targets are delegated to", r.cfg.MaxRoles)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range roles {
+		listed, _ := snapshot.Snapshot.File(role + ".json")
+		if err := r.bound(role, snapshot, listed); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// bound refuses a file that is listed without its hash. Clients that look at no log would take
+// any file of its version that the role's keys have signed.
+func (r *repository) bound(role string, by *tuf.Metadata, listed tuf.MetaFile) error {
+	if r.cfg.WithoutHashes || listed.Hashes["sha256"] != "" || listed.Hashes["sha512"] != "" {
+		return nil
+	}
+	return refuse(verify.CodeUnbound, role, "%s %d lists version %d without a hash: another file of that version could take its place at clients", by.Type, by.Version, listed.Version)
+}
+
+// answer signs a timestamp, under the id that a root gives the gate's key.
+func (r *repository) answer(m, root *tuf.Metadata) (*client.Answer, error) {
+	ids := root.Root.KeySet(tuf.RoleTimestamp).IDs(r.gate.key.Public().Identity())
+	if len(ids) == 0 {
+		return nil, refuse(client.CodeNotInRole, tuf.RoleTimestamp, "root %d does not name this gate's key %s for the timestamp", root.Version, r.gate.key)
+	}
+	sig, err := r.gate.key.sign(m.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("signing with the gate's key: %w", err)
+	}
+	return &client.Answer{Signature: client.Signature{KeyID: ids[0], Sig: hex.EncodeToString(sig)}, Version: m.Version, Payload: m.PayloadDigest}, nil
+}
+
+// commit makes durable what was judged and signed.
+func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answer, source *run, c *verify.Client) error {
+	signed, err := client.Merge(m.File, a.Signature)
+	if err != nil {
+		return err
+	}
+	last, err := parseTimestamp(signed)
+	if err != nil {
+		return err
+	}
+	// Whoever asked may be gone: what has begun is brought to its end.
+	if err := source.commit(context.WithoutCancel(ctx), c.State()); err != nil {
+		return err
+	}
+	if err := writeRecord(r.record(), r.id, signed); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.root, r.others = last, c.Metadata(tuf.RoleRoot), nil
+	return nil
+}
+
+// ownSigners returns how many of a timestamp's signers are not gates.
+func (r *repository) ownSigners(m *tuf.Metadata, keys tuf.KeySet) (own int) {
+	for _, id := range m.Signers(keys) {
+		if !slices.Contains(r.keys, id) {
+			own++
+		}
+	}
+	return own
+}
+
+// limited is the error of a request that comes too early.
+type limited struct {
+	wait time.Duration
+	why  string
+}
+
+func (l *limited) Error() string { return l.why }
+
+// problemOf returns what a stranger is told of an error. What is the gate's own business is
+// not for strangers.
+func problemOf(err error) client.Problem {
+	var l *limited
+	var refused *verify.Refusal
+	switch {
+	case errors.As(err, &l):
+		return client.Problem{Code: client.CodeLimited, Detail: l.why}
+	case errors.As(err, &refused) && refused.Code == verify.CodeDevice:
+		return client.Problem{Code: refused.Code, Role: refused.Role, Detail: "the gate's own files cannot be used; its operator's log says why"}
+	case errors.As(err, &refused):
+		return client.Problem{Code: refused.Code, Role: refused.Role, Detail: strings.ToValidUTF8(refused.Text(), "?")}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return client.Problem{Code: client.CodeBusy, Detail: "it took too long"}
+	}
+	return client.Problem{Code: client.CodeInternal, Detail: "the gate's own fault; its operator's log says which"}
+}

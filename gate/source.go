@@ -1,0 +1,123 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/gate/client"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// fetcher gives the files of a staged repository.
+type fetcher interface {
+	Fetch(ctx context.Context, r verify.Request) ([]byte, error)
+}
+
+// sent is a staged repository that came as a tar file, by names.
+type sent map[string][]byte
+
+// Fetch is verify.Source's.
+func (s sent) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	file, ok := s[r.URLName()]
+	if !ok {
+		return nil, &fs.PathError{Op: "read", Path: r.URLName(), Err: fs.ErrNotExist}
+	}
+	return file, nil
+}
+
+// fetched is a staged repository at a URL. It gives up at a number of bytes in all.
+type fetched struct {
+	repository *device.Repository
+	left       int64
+	most       int64
+}
+
+// Limits of what is fetched for one request.
+const (
+	fetchFor  = time.Minute
+	fetchRate = 1 << 10 // bytes a second at least
+)
+
+func newFetched(url string, hc *http.Client, most int64) *fetched {
+	return &fetched{left: most, most: most, repository: &device.Repository{
+		URL: url, Client: fetch.Direct(hc), MinRate: fetchRate, Timeout: fetchFor,
+	}}
+}
+
+// Fetch is verify.Source's.
+func (f *fetched) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
+	if r.MaxLength > f.left {
+		r.MaxLength = f.left
+	}
+	b, err := f.repository.Fetch(ctx, r)
+	if f.left -= int64(len(b)); f.left <= 0 {
+		return nil, &verify.Refusal{Code: client.CodeTooLarge, Detail: fmt.Sprintf("more than %d bytes in all", f.most)}
+	}
+	return b, err
+}
+
+// allowed reports whether a URL begins with one that may be fetched from, and nothing in it
+// leads elsewhere.
+func allowed(list []string, text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(text, "#?\\") || u.String() != text || u.RawPath != "" {
+		return false
+	}
+	if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path {
+		return false
+	}
+	for _, base := range list {
+		if strings.HasPrefix(text, base) {
+			return true
+		}
+	}
+	return false
+}
+
+// run is the source of one run of the workflow. What it keeps is kept for good only if the
+// gate signs: files of a staged repository that is refused are forgotten, so that a vendor can
+// mend them under the same version.
+type run struct {
+	store  device.Store
+	origin fetcher
+	staged []byte // timestamp.json
+	kept   []verify.Accepted
+}
+
+// Kept is verify.Source's.
+func (s *run) Kept(ctx context.Context, role string) ([]byte, verify.Sidecars, error) {
+	return s.store.Kept(ctx, role)
+}
+
+// Fetch is verify.Source's. The timestamp is the one that was looked at first.
+func (s *run) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
+	if r.Role == tuf.RoleTimestamp && r.Suffix == "" {
+		return s.staged, nil
+	}
+	return s.origin.Fetch(ctx, r)
+}
+
+// Keep is verify.Source's.
+func (s *run) Keep(_ context.Context, a verify.Accepted) error {
+	s.kept = append(s.kept, a)
+	return nil
+}
+
+// commit keeps all, and the state with it.
+func (s *run) commit(ctx context.Context, state verify.State) error {
+	for _, a := range s.kept {
+		if err := s.store.Keep(ctx, a); err != nil {
+			return err
+		}
+	}
+	return s.store.SaveState(state)
+}
