@@ -26,9 +26,9 @@ type V2 struct {
 	front  *http.Server
 }
 
-// CheckpointInterval is how often a V2 publishes a checkpoint. A submission is answered when it
-// is covered by one.
-const CheckpointInterval = time.Second
+// checkpointInterval is how often a V2 publishes a checkpoint: as often as it can. It answers a
+// submission when a checkpoint covers it, for which it looks once a second.
+const checkpointInterval = 100 * time.Millisecond
 
 // startV2 starts rekor-tiles' server for a directory. It dies with this process where the
 // system can arrange that (Linux).
@@ -56,7 +56,7 @@ func startV2(ctx context.Context, cfg config) (*V2, error) {
 	s.server = &server{path: path, dir: cfg.dir, args: func(port string) []string {
 		return []string{"serve", "--http-port=" + port, "--grpc-port=" + more[0], "--http-metrics-port=" + more[1], "--hostname=" + cfg.hostname,
 			"--signer-filepath=" + key, "--storage-dir=" + s.Tiles, "--persistent-antispam",
-			"--checkpoint-interval=" + CheckpointInterval.String(), "--batch-max-age=50ms"}
+			"--checkpoint-interval=" + checkpointInterval.String(), "--batch-max-age=20ms"}
 	}}
 	if err := s.server.start(ctx); err != nil {
 		return nil, err
@@ -80,7 +80,11 @@ func (s *V2) serve() error {
 	}
 	s.URL = "http://" + l.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("/api/", httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.server.address()}))
+	entries := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.server.address()})
+	entries.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) { // while it is killed
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	}
+	mux.Handle("/api/", entries)
 	files := http.FileServer(http.Dir(s.Tiles))
 	mux.Handle("/checkpoint", files)
 	mux.Handle("/tile/", files)
