@@ -104,6 +104,7 @@ type Auditor struct {
 	lastReleases int
 
 	oldNotes   *Finding                            // nil: all notes can be compared
+	described  tuf.Digest                          // the repository at which Describe goes on; zero: at the first
 	pending    []Finding                           // recorded, not yet kept
 	fresh      []Finding                           // findings of this step
 	passing    []Finding                           // outages, as long as they last

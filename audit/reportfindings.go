@@ -90,6 +90,37 @@ func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport
 	return present, firstErr
 }
 
+// Describe makes again what is kept of repositories that have had leaves since, such as which
+// of their releases are in force, without looking at the others. It is done for up to most of
+// them, and reports whether there may be more. The error means that of one it could not be made.
+func (a *Auditor) Describe(ctx context.Context, most int) (more bool, err error) {
+	ids, err := a.db.Unreported(ctx, a.described, most)
+	if err != nil {
+		return false, err
+	}
+	a.described = tuf.Digest{}
+	if len(ids) == most {
+		a.described = ids[most-1]
+	}
+	var firstErr error
+	for _, id := range ids {
+		_, _, err := a.repositoryReport(ctx, id, nil)
+		if errors.As(err, new(*state.Error)) {
+			return false, err
+		}
+		if err != nil && firstErr == nil {
+			firstErr = err
+		}
+		if err := a.evict(ctx); err != nil {
+			return false, err
+		}
+	}
+	if len(ids) == 0 {
+		return false, nil
+	}
+	return len(ids) == most, firstError(a.db.Commit(ctx), firstErr)
+}
+
 // kept returns all findings that are there, the worst first: those that last, and then
 // those that are true now. partly says that not all of these could be found.
 func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Finding, error) {

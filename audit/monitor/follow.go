@@ -52,7 +52,9 @@ type follower struct {
 	since    time.Time
 	readAt   time.Time // when the log was read to its end last
 	reported bool      // since the process began, all of the log has been judged once
-	swept    bool      // and what is not watched any more has ended
+	// undescribed says that repositories have had leaves since it was said what is in force.
+	undescribed bool
+	swept       bool // and what is not watched any more has ended
 
 	ahead      []ahead                  // that the log has not shown, or not all of it
 	savedAhead string                   // as the state has them
@@ -286,6 +288,14 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		}
 		f.reported = true
 	}
+	f.undescribed = f.undescribed || step.To > step.From
+	if f.undescribed && f.reported && step.Waiting == 0 {
+		// Whether a release is in force is read from this.
+		var err error
+		if f.undescribed, err = f.a.Describe(ctx, maxDescribed); err != nil {
+			f.logger.Warn("of a repository it cannot be said what is in force", "error", err)
+		}
+	}
 	if err := f.tell(ctx); err != nil {
 		return err
 	}
@@ -298,6 +308,9 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	f.save(false)
 	return nil
 }
+
+// maxDescribed is of how many repositories a look says again what is in force.
+const maxDescribed = 64
 
 // troubleOf says why the log was not read and judged to its newest checkpoint; empty: it was, or
 // it will be with the steps that follow.

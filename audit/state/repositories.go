@@ -121,6 +121,17 @@ func (r *Reader) Again(ctx context.Context) (ids []tuf.Digest, err error) {
 	return ids, err
 }
 
+// Unreported returns repositories that begin with a right leaf and of which nothing is kept
+// that no leaf has made old: up to most, in the order in which they came, behind one (zero: from
+// the first one on).
+func (r *Reader) Unreported(ctx context.Context, behind tuf.Digest, most int) (ids []tuf.Digest, err error) {
+	err = r.repositories(ctx, "WHERE report IS NULL AND genesis IS NOT NULL AND repository > coalesce((SELECT repository FROM repositories WHERE id = ?), 0) ORDER BY repository LIMIT ?", []any{behind[:], most}, func(r Repository) error {
+		ids = append(ids, r.ID)
+		return nil
+	})
+	return ids, err
+}
+
 // SetAgain notes whether a repository is to be judged again.
 func (db *DB) SetAgain(ctx context.Context, id tuf.Digest, again bool) error {
 	number, err := db.repository(ctx, id)

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -45,7 +46,48 @@ func TestBrowser(t *testing.T) {
 	t.Run("LogPage", func(t *testing.T) { w.testLogPage(open(t, browser, w.Log.URL)) })
 	t.Run("Verify", func(t *testing.T) { w.testVerify(open(t, browser, w.pages)) })
 	t.Run("Offline", func(t *testing.T) { w.testOffline(open(t, browser, w.pages)) })
+	t.Run("Monitor", func(t *testing.T) { w.testMonitor(t, browser) })
 	t.Run("Accessible", func(t *testing.T) { w.testAccessible(open(t, browser, w.pages), open(t, browser, w.Log.URL)) })
+}
+
+// testMonitor sees the same on the pages of a monitor, and what comes while they are looked at.
+func (w *world) testMonitor(t *testing.T, browser context.Context) {
+	w.follow(t)
+	b := open(t, browser, w.watch)
+	of := *w
+	of.pages = w.watch
+	of.paths = of.find(b)
+	of.testStory(b)
+	b.goTo(of.paths[3])
+	if text := b.text("main"); !strings.Contains(text, "acme") {
+		t.Errorf("the vendor's page without the name that it has here: %s", text)
+	}
+	b.phone()
+	b.dark(true)
+	for _, path := range of.paths {
+		b.goTo(path)
+		b.checkLooks(path, true)
+	}
+
+	b.goTo("/verify")
+	b.until("ready", ready)
+	b.name(w.id)
+	b.drop("#zone", w.vendor, w.file)
+	b.judged("accepted")
+	b.press("#tamper")
+	b.judged("refused")
+	b.press("#restore")
+	b.judged("accepted")
+	of.testOffline(open(t, browser, w.watch))
+
+	// A release that comes now is there, and in force, without anybody's doing.
+	w.next(t)
+	b.until("the new release is in force", fmt.Sprintf("fetch(%q).then(r => r.text()).then(t => { window.seen = t }), /A release in force lists this file/.test(window.seen || '')", "/search?q="+w.digest(t)))
+	source := axe(t)
+	for _, path := range of.paths {
+		b.goTo(path)
+		b.checkAxe(source, "the monitor's "+path)
+	}
 }
 
 // find follows the links of pages, and returns one of each kind.

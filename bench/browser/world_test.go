@@ -3,6 +3,9 @@ package browser
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,9 +26,11 @@ func TestMain(m *testing.M) { runtest.Main(m) }
 type world struct {
 	*runtest.World
 	pages  string // URL of the auditor's
+	watch  string // URL of a monitor's, which follows the log; empty: there is none
 	vendor string // folder of the vendor's metadata, with proofs
 	file   string // path of a target file that the newest release lists
 	id     string // of the vendor's repository
+	keys   *testvendor.Vendor
 
 	paths []string // of pages, one of each of kinds
 }
@@ -80,8 +85,19 @@ func newWorld(t *testing.T) *world {
 		must(t, twin.Release(tuf.RoleTargets))
 	})
 	must(t, os.WriteFile(w.file, content, 0o644))
+	w.keys = v
 	w.audit(t)
 	return w
+}
+
+// next releases another version of the file.
+func (w *world) next(t *testing.T) {
+	t.Helper()
+	content := []byte("firmware, the fourth version\n")
+	must(t, w.keys.Put(tuf.RoleTargets, "firmware.bin", content))
+	must(t, w.keys.Release(tuf.RoleTargets))
+	w.submit(t, w.keys, w.vendor)
+	must(t, os.WriteFile(w.file, content, 0o644))
 }
 
 // submit logs what a vendor has published. Whether all of it is admitted is seen by what the
@@ -106,6 +122,26 @@ func (w *world) audit(t *testing.T) {
 		t.Fatalf("auditor replay: %d: %s", code, stderr)
 	}
 	w.pages = runtest.Serve(t, "auditor", "serve", "--state", w.Path("audit"), "--policy", w.Path("policy.txt"), "--max-per-address", "-1").URL
+}
+
+// follow starts a monitor that follows the log, and knows the vendor by a name.
+func (w *world) follow(t *testing.T) {
+	t.Helper()
+	w.Write(t, "monitor.toml", fmt.Sprintf("dir = %q\nlisten = '127.0.0.1:0'\n\n[[log]]\nname = 'test'\npolicy = %q\ninterval = '1s'\nmirror = true\n\n[[log.repository]]\nid = %q\nname = 'acme'\n",
+		w.Path("monitor"), w.Path("policy.txt"), w.id))
+	w.watch = runtest.Serve(t, "auditor", "monitor", "run", "--config", w.Path("monitor.toml")).URL
+	runtest.Eventually(t, "all is judged", func() bool {
+		var about struct {
+			Logs []struct{ Size, Judged int64 }
+		}
+		resp, err := http.Get(w.watch + "/?format=json")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		must(t, json.NewDecoder(resp.Body).Decode(&about))
+		return len(about.Logs) == 1 && about.Logs[0].Size > 0 && about.Logs[0].Size == about.Logs[0].Judged
+	})
 }
 
 // digest is the SHA-256 of the file that the newest release lists.
