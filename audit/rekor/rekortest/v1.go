@@ -155,7 +155,7 @@ func (l *Ledger) signerV1() signature.Signer {
 
 func (l *Ledger) checkpointV1() string {
 	root := rootOf(l.Leaves)
-	b, err := util.CreateAndSignCheckpoint(context.Background(), "rekor.example", l.treeID, uint64(len(l.Leaves)), root[:], l.signerV1())
+	b, err := util.CreateAndSignCheckpoint(context.WithoutCancel(l.t.Context()), "rekor.example", l.treeID, uint64(len(l.Leaves)), root[:], l.signerV1())
 	if err != nil {
 		panic(err)
 	}
@@ -165,7 +165,7 @@ func (l *Ledger) checkpointV1() string {
 // entryV1 is what Rekor v1 answers about an entry.
 func (l *Ledger) entryV1(n int) any {
 	root := rootOf(l.Leaves)
-	path, err := proofs.InclusionProof(context.Background(), treeOf(l.Leaves), int64(n), memory(l.Leaves))
+	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), memory(l.Leaves))
 	if err != nil {
 		panic(err)
 	}

@@ -103,7 +103,7 @@ func (l *Ledger) checkpointV2(leaves [][]byte) string {
 }
 
 func (l *Ledger) entryV2(n int) map[string]any {
-	path, err := proofs.InclusionProof(context.Background(), treeOf(l.Leaves), int64(n), memory(l.Leaves))
+	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), memory(l.Leaves))
 	if err != nil {
 		panic(err)
 	}
