@@ -26,6 +26,7 @@ var reads = map[string]string{
 	"approve":        readsState,
 	"postpone":       readsState,
 	"policy explain": "metadata-dir" + readsPolicies,
+	"policy compile": "policy",
 }
 
 const (

@@ -15,11 +15,11 @@ import (
 func newPolicy(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Say what policies promise",
+		Short: "Say what policies promise, or turn one into C",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyExplain(o))
+	cmd.AddCommand(newPolicyExplain(o), newPolicyCompile(o))
 	return cmd
 }
 

@@ -61,6 +61,7 @@ func TestHelpHasTheFlagsThatAreRead(t *testing.T) {
 	for args, want := range map[string]string{
 		"pending":        "--json --metadata-dir --now --wait",
 		"policy explain": "--install-policy --json --metadata-dir --policy --transparency",
+		"policy compile": "--policy",
 	} {
 		root := newCommand()
 		var out strings.Builder

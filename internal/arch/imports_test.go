@@ -77,10 +77,13 @@ var rooms = map[string][]string{
 	"device":         {"verify", "leaf", "tuf", "proofs/.", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
 	"device/bundle":  {"device/.", "verify", "tuf", "proofs/.", "internal/regular"},
 	// A gate is a device with a signing key: no log, no auditor, no second opinion.
-	"gate":            {"gate/client", "device/.", "verify", "tuf", "proofs/.", "internal"},
-	"gate/client":     {"verify", "tuf", "proofs/.", "internal/fetch", "internal/printable", "internal/regular", "internal/wait"},
-	"internal":        {"internal"},
-	"internal/labels": {"tuf"},
+	"gate":        {"gate/client", "device/.", "verify", "tuf", "proofs/.", "internal"},
+	"gate/client": {"verify", "tuf", "proofs/.", "internal/fetch", "internal/printable", "internal/regular", "internal/wait"},
+	// The verifier in C: its policies, and the Go code that it is held against.
+	"embedded":         {"embedded", "verify", "leaf", "tuf", "proofs/."},
+	"embedded/compile": {"proofs/."},
+	"internal":         {"internal"},
+	"internal/labels":  {"tuf"},
 	// The proving ground rehearses, injures, loads and serves tests. Tests of the product
 	// may import it; of what is built, the demonstration alone does.
 	"bench":            {"bench", "audit", "log", "witness/client", "admit", "pack", "device", "verify", "leaf", "tuf", "proofs", "internal"},
@@ -94,7 +97,7 @@ var rooms = map[string][]string{
 	"cmd/demo":         {"cmd/demo", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/logserver":    {"cmd/logserver", "log/.", "log/api", "log/audited", "log/cluster", "log/dirlog", "log/follower", "log/httpd", "log/leader", "log/logdir", "log/maintain", "log/metrics", "log/packstore", "log/publisher", "log/quota", "log/serverlog", "witness/client", "admit", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/publisher":    {"cmd/publisher", "gate/client", "expect", "publish", "log/api", "verify", "leaf", "tuf", "proofs/.", "internal"},
-	"cmd/updater":      {"cmd/updater", "device", "explain", "verify", "tuf", "proofs/.", "internal"},
+	"cmd/updater":      {"cmd/updater", "embedded/compile", "device", "explain", "verify", "tuf", "proofs/.", "internal"},
 	"cmd/witness":      {"cmd/witness", "witness", "proofs", "internal"},
 	"internal/cli":     {"internal/build", "internal/fetch", "internal/lockfile", "internal/printable", "internal/regular", "proofs"},
 	"internal/arch":    {},
