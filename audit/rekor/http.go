@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -93,6 +94,46 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// plain gives the generated client of v1 nothing but what it can read: it takes an answer that is not
+// JSON, as of a proxy before Rekor, for an error of its own and forgets the status.
+type plain struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t plain) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	format := formatOf(resp)
+	switch {
+	case resp.StatusCode == http.StatusConflict && format == "application/json":
+		return resp, nil // with a header of use
+	case resp.StatusCode >= http.StatusBadRequest:
+		says, err := io.ReadAll(io.LimitReader(resp.Body, maxSaid))
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			return nil, err
+		}
+		return nil, &fetch.StatusError{URL: req.URL.String(), Status: resp.StatusCode, Body: string(says)}
+	case format != "application/json" && format != "application/x-pem-file" && resp.StatusCode/100 == 2 && resp.StatusCode != http.StatusNoContent:
+		resp.Body.Close()
+		return nil, webPage(format)
+	}
+	return resp, nil
+}
+
+func formatOf(resp *http.Response) string {
+	format, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return format
+}
+
+// webPage is the error of an answer that is not Rekor's, but that of something between.
+func webPage(format string) error {
+	return fmt.Errorf("%w: it answers with %.50q instead of JSON", ErrUnavailable, format)
+}
+
 // answered makes an error of a request ErrUnavailable, ErrRefused or ErrMisbehaved.
 func answered(ctx context.Context, err error) error {
 	err = fetch.RedactError(err)
@@ -125,6 +166,12 @@ func statusError(status int, says string) error {
 	if status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		kind = ErrUnavailable
 	}
+	var problem struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal([]byte(says), &problem) == nil && problem.Message != "" {
+		says = problem.Message
+	}
 	if len(says) > maxSaid {
 		says = says[:maxSaid]
 	}
@@ -148,6 +195,10 @@ func (i *Instance) post(ctx context.Context, url string, body any) (*http.Respon
 	resp, err := fetch.Do(i.http, req)
 	if err != nil {
 		return nil, nil, answered(ctx, err)
+	}
+	if format := formatOf(resp); resp.StatusCode/100 == 2 && format != "application/json" && resp.StatusCode != http.StatusNoContent {
+		resp.Body.Close()
+		return nil, nil, webPage(format)
 	}
 	answer, err := io.ReadAll(resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {

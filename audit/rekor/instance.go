@@ -70,6 +70,7 @@ func New(cfg Config) (*Instance, error) {
 		if i.v1, err = client.GetRekorClient(cfg.URL, client.WithRetryCount(0)); err != nil {
 			return nil, fmt.Errorf("instance of rekor: %w", fetch.RedactError(err))
 		}
+		i.http.Transport = plain{i.http.Transport}
 	}
 	return i, nil
 }

@@ -41,6 +41,7 @@ type ledger struct {
 	version int
 	private crypto.Signer
 	srv     *httptest.Server
+	url     string // of the server
 
 	mu      sync.Mutex
 	leaves  [][]byte
@@ -72,6 +73,7 @@ func newLedger(t testing.TB, version int) *ledger {
 		l.private = key
 	}
 	l.srv = httptest.NewServer(l)
+	l.url = l.srv.URL
 	t.Cleanup(l.srv.Close)
 	return l
 }

@@ -73,7 +73,7 @@ func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
 		WithQuery(&models.SearchIndex{PublicKey: &models.SearchIndexPublicKey{Format: &format, Content: (&body{der: k.der}).pem()}})
 	got, err := i.v1.Index.SearchIndexContext(bound(ctx, maxIndex), params)
 	if err != nil {
-		return nil, answeredV1(ctx, err)
+		return nil, answered(ctx, err)
 	}
 	seen := map[string]bool{}
 	var ids []string
@@ -95,7 +95,7 @@ func (i *Instance) retrieve(ctx context.Context, ids []string) (map[string]json.
 		WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
 	got, err := i.v1.Entries.SearchLogQueryContext(bound(ctx, maxAnswer), params)
 	if err != nil {
-		return nil, answeredV1(ctx, err)
+		return nil, answered(ctx, err)
 	}
 	found := map[string]json.RawMessage{}
 	for _, answer := range got.Payload {
@@ -142,7 +142,7 @@ func (i *Instance) listed(k logKey, id string, found map[string]json.RawMessage)
 func (i *Instance) followV1(ctx context.Context, from string) (string, error) {
 	got, err := i.v1.Tlog.GetLogInfoContext(bound(ctx, maxAnswer), tlog.NewGetLogInfoParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout))
 	if err != nil {
-		return "", answeredV1(ctx, err)
+		return "", answered(ctx, err)
 	}
 	if got.Payload == nil || got.Payload.SignedTreeHead == nil {
 		return "", fmt.Errorf("%w: it answers without a checkpoint", ErrMisbehaved)
@@ -224,7 +224,7 @@ func (i *Instance) consistentV1(ctx context.Context, older, newer *headV1) error
 		WithFirstSize(&first).WithLastSize(newer.tree.N).WithTreeID(&id)
 	got, err := i.v1.Tlog.GetLogProofContext(bound(ctx, maxEntry), params)
 	if err != nil {
-		return answeredV1(ctx, err)
+		return answered(ctx, err)
 	}
 	if got.Payload == nil || len(got.Payload.Hashes) > 2*proofs.MaxProofHashes {
 		return fmt.Errorf("%w: it answers without a proof of consistency", ErrMisbehaved)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -31,26 +33,30 @@ func (i *Instance) submitV1(ctx context.Context, st *statement) (json.RawMessage
 	created, err := i.v1.Entries.CreateLogEntryContext(ctx, params.WithProposedEntry(proposalV1(b)))
 	var conflict *entries.CreateLogEntryConflict
 	if errors.As(err, &conflict) {
-		// The entry is known by its leaf: where the answer says that it is does not matter.
-		return i.entryV1(ctx, leafV1(b))
+		return i.entryV1(ctx, leafV1(b), conflict.Location.String())
 	}
 	if err != nil {
-		return nil, answeredV1(ctx, err)
+		return nil, answered(ctx, err)
 	}
 	return oneV1(created.Payload)
 }
 
-// entryV1 asks for the entry of a leaf that the instance says it has.
-func (i *Instance) entryV1(ctx context.Context, leaf []byte) (json.RawMessage, error) {
-	id := proofs.LeafHash(leaf)
+// entryV1 asks for the entry of a leaf that the instance says it has, and where.
+func (i *Instance) entryV1(ctx context.Context, leaf []byte, location string) (json.RawMessage, error) {
+	// The entry is known by its leaf. The location adds in which tree it is, at best.
+	hash := proofs.LeafHash(leaf)
+	id := hex.EncodeToString(hash[:])
+	if more := path.Base(location); entryUUID.MatchString(more) && leafOf(more) == id {
+		id = more
+	}
 	params := entries.NewGetLogEntryByUUIDParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
-	found, err := i.v1.Entries.GetLogEntryByUUIDContext(ctx, params.WithEntryUUID(hex.EncodeToString(id[:])))
-	var none *entries.GetLogEntryByUUIDNotFound
-	if errors.As(err, &none) {
+	found, err := i.v1.Entries.GetLogEntryByUUIDContext(ctx, params.WithEntryUUID(id))
+	var status *fetch.StatusError
+	if errors.As(err, &status) && status.Status == http.StatusNotFound {
 		return nil, fmt.Errorf("%w: it has the entry already, and not integrated yet", ErrUnavailable)
 	}
 	if err != nil {
-		return nil, answeredV1(ctx, err)
+		return nil, answered(ctx, err)
 	}
 	return oneV1(found.Payload)
 }
@@ -66,35 +72,11 @@ func oneV1(answer models.LogEntry) (json.RawMessage, error) {
 	return nil, nil
 }
 
-// answeredV1 is answered for errors of the generated client, whose types are the statuses.
-func answeredV1(ctx context.Context, err error) error {
-	var status interface {
-		error
-		Code() int
-		GetPayload() *models.Error
-	}
-	if errors.As(err, &status) {
-		says := ""
-		if p := status.GetPayload(); p != nil {
-			says = p.Message
-		}
-		return statusError(status.Code(), says)
-	}
-	var bare interface {
-		error
-		Code() int
-	}
-	if errors.As(err, &bare) {
-		return statusError(bare.Code(), "")
-	}
-	return answered(ctx, err)
-}
-
 func (i *Instance) publicKeyV1(ctx context.Context) (crypto.PublicKey, error) {
 	params := pubkey.NewGetPublicKeyParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)
 	got, err := i.v1.Pubkey.GetPublicKeyContext(bound(ctx, maxEntry), params)
 	if err != nil {
-		return nil, answeredV1(ctx, err)
+		return nil, answered(ctx, err)
 	}
 	key, err := cryptoutils.UnmarshalPEMToPublicKey([]byte(got.Payload))
 	if err != nil {
@@ -149,11 +131,7 @@ func (i *Instance) submitV2(ctx context.Context, st *statement) (json.RawMessage
 		}
 		return i.entryV2(ctx, leafV2(b), index)
 	}
-	var problem struct {
-		Message string `json:"message"`
-	}
-	_ = json.Unmarshal(answer, &problem) // an answer of something else has none
-	return nil, statusError(resp.StatusCode, problem.Message)
+	return nil, statusError(resp.StatusCode, string(answer))
 }
 
 // untilIntegrated is how long to wait before an entry that an instance has and has not published yet
