@@ -1,9 +1,9 @@
 package expected_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha512"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +16,6 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/expected"
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/expect"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -165,12 +164,39 @@ func TestStateLost(t *testing.T) {
 	w.step(true)
 	w.want(back, "targets 3 of acme is not what its vendor said would be released (expectations 2): it lists evil.bin")
 
-	// What cannot be read is not taken for nothing.
-	must(t, os.WriteFile(filepath.Join(w.dir, "state."+w.id.String()+"."+expected.NoteName), []byte("?"), 0o600))
-	w.start()
-	if err := w.w.Step(t.Context(), w.a, w.log.Source(), true); !errors.Is(err, state.ErrDamaged) {
-		t.Errorf("a damaged file: %v", err)
+	// A file that cannot be used is written again, if the state has what it had.
+	beside, err := filepath.Glob(filepath.Join(w.dir, "state.*."+w.id.String()+"."+expected.NoteName))
+	if must(t, err); len(beside) != 1 {
+		t.Fatalf("files beside the state: %q", beside)
 	}
+	kept, err := os.ReadFile(beside[0])
+	must(t, err)
+	must(t, os.WriteFile(beside[0], nil, 0o600))
+	w.start()
+	w.step(true)
+	w.want(back, "targets 3 of acme")
+	if again, err := os.ReadFile(beside[0]); err != nil || !bytes.Equal(again, kept) {
+		t.Errorf("written again: %q, %v", again, err)
+	}
+	// If that has nothing, it is said, and it holds up nobody.
+	must(t, w.a.Close())
+	must(t, os.RemoveAll(filepath.Join(w.dir, "state")))
+	must(t, os.WriteFile(beside[0], nil, 0o600))
+	w.start()
+	w.step(false)
+	w.want("expectations-missing@-1: what was kept of the expectations of acme in " + filepath.Base(beside[0]) + " cannot be used, so that older ones may count now")
+	w.serve(old)
+	w.step(true)
+	w.step(true)
+	w.want()
+	// One that cannot be written neither.
+	must(t, os.Remove(beside[0]))
+	must(t, os.Mkdir(beside[0], 0o700))
+	must(t, os.WriteFile(filepath.Join(beside[0], "x"), nil, 0o600))
+	w.serve(w.sign(3, 0, month, "release targets any"))
+	w.step(true)
+	w.step(true)
+	w.want("expectations-missing@-1: expectations 3 of acme cannot be written to " + filepath.Base(beside[0]))
 }
 
 // Without expectations in force, no release is expected.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -42,6 +43,24 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 	if db.Size() < m.Next {
 		return &state.Error{Err: fmt.Errorf("%w: expectations were compared with %d leaves, and it has %d", state.ErrDamaged, m.Next, db.Size())}
 	}
+	var ours []state.Leaf
+	if db.Size() > m.Next {
+		err := db.LeavesOfFrom(ctx, m.id, m.Next, func(l state.Leaf) error {
+			ours = append(ours, l)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(ours, w.decides) {
+		// Newer expectations may have been signed a moment before the release: they may allow
+		// it, and they may no longer do so.
+		w.readWithin(ctx, hasteTimeout)
+		if err := w.take(ctx, a); err != nil {
+			return err
+		}
+	}
 	if len(m.Pending) > 0 {
 		waiting := m.Pending
 		m.Pending = nil
@@ -54,27 +73,21 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 				p.By = max(latest, min(p.By, m.First)) // the clock was ahead
 			}
 			if ok {
-				if err := w.decide(ctx, a, blobs, l, p, false); err != nil {
+				err := w.decide(ctx, a, blobs, l, p)
+				if errors.Is(err, errFull) {
+					m.Pending, err = append(m.Pending, p), nil // it has its place
+				}
+				if err != nil {
 					return err
 				}
 			}
 		}
 		w.changed = true
 	}
-	var ours []state.Leaf
-	if db.Size() > m.Next {
-		err := db.LeavesOfFrom(ctx, m.id, m.Next, func(l state.Leaf) error {
-			ours = append(ours, l)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
 	// A clock that went back makes nothing older than what was seen before.
 	after, by := min(m.Seen, now.Unix()), max(m.Seen, now.Unix())
 	for _, l := range ours {
-		err := w.decide(ctx, a, blobs, l, pending{Index: l.Index, After: after, By: by}, true)
+		err := w.decide(ctx, a, blobs, l, pending{Index: l.Index, After: after, By: by})
 		if errors.Is(err, errFull) {
 			m.Next, w.changed = l.Index, true // what follows is judged when there is room
 			return nil
@@ -97,11 +110,17 @@ var errFull = errors.New("too many releases wait")
 // errNotHere says that a metadata file is not at hand.
 var errNotHere = errors.New("not at hand")
 
-// decide decides on a leaf, or lets it wait. came says that it has just come.
-func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, p pending, came bool) error {
+// decides reports whether a leaf is to be decided on: evidence, and what should not be there,
+// are findings of their own.
+func (w *Watcher) decides(l state.Leaf) bool {
+	return l.Kind == leaf.Release && (l.Verdict == state.Right || l.Verdict == state.NotJudged)
+}
+
+// decide decides on a leaf, or lets it wait.
+func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, p pending) error {
 	m, now := w.mem, w.cfg.Now()
-	if l.Kind != leaf.Release || l.Verdict != state.Right && l.Verdict != state.NotJudged {
-		return nil // evidence, and what should not be there, are findings of their own
+	if !w.decides(l) {
+		return nil
 	}
 	if p.By < m.First {
 		return nil // nobody had said anything yet
@@ -110,24 +129,13 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 		return w.waitForFile(l, p, "it cannot be judged, because a file is missing")
 	}
 	why, by, err := w.verdict(ctx, a.State(), blobs, l, p)
-	if err == nil && by == nil && came && !w.fresh {
-		// Expectations may have been signed a moment before the release.
-		w.fresh = true
-		w.readWithin(ctx, hasteTimeout)
-		if err := w.take(ctx, a); err != nil {
-			return err
-		}
-		why, by, err = w.verdict(ctx, a.State(), blobs, l, p)
-	}
 	switch {
 	case errors.Is(err, errNotHere):
 		return w.waitForFile(l, p, "its metadata is not at hand")
 	case err != nil:
 		return err
 	case by != nil:
-		if h, ok := m.Had[l.Role]; !ok || l.Version > h.Version {
-			m.Had[l.Role] = had{l.Index, l.Version}
-		}
+		m.accept(l, p)
 		return nil
 	case w.cfg.Late > 0 && now.Sub(time.Unix(p.By, 0)) < w.cfg.Late && len(m.Pending) < maxPending:
 		m.Pending = append(m.Pending, p)

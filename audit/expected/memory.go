@@ -2,11 +2,14 @@ package expected
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -30,6 +33,10 @@ type memory struct {
 	Back    string         `json:"back,omitempty"` // the older expectations that are served; empty: none
 	First   int64          `json:"first"`          // from when on the first expectations were in force
 
+	// Accepted are the last leaves that were expected, which newer expectations may show to
+	// be judged again.
+	Accepted []accepted `json:"accepted,omitempty"`
+
 	id    tuf.Digest
 	notes []noted
 }
@@ -46,6 +53,14 @@ type had struct {
 	Version int64 `json:"version"`
 }
 
+// accepted is a leaf that was expected, and what its role had before.
+type accepted struct {
+	pending
+	Role    string `json:"role"`
+	Version int64  `json:"version"`
+	Had     *had   `json:"had,omitempty"` // nil: nothing
+}
+
 // pending is a leaf that is not decided yet.
 type pending struct {
 	Index int64 `json:"index"`
@@ -57,9 +72,10 @@ type pending struct {
 
 // Limits of a memory.
 const (
-	maxNotes   = 4    // expectations that may count: those in force, and those that come
-	maxPending = 4096 // more are not waited for
-	maxBlobs   = 64   // metadata files in memory
+	maxNotes    = 16   // expectations that may count: those in force, and those that come
+	maxPending  = 4096 // more are not waited for
+	maxAccepted = 1024 // more are not judged again
+	maxBlobs    = 64   // metadata files in memory
 )
 
 func memoryName(id tuf.Digest) string { return "expectations " + id.String() }
@@ -80,83 +96,100 @@ func (w *Watcher) load(ctx context.Context, db *state.DB, id tuf.Digest) error {
 		}
 	}
 	m.id = id
-	if m.Had == nil {
-		m.Had = map[string]had{}
-	}
-	for _, note := range m.Notes {
-		n, err := proofs.ParseNote([]byte(note))
-		if err != nil {
-			return &state.Error{Err: fmt.Errorf("%w: expectations that are kept: %w", state.ErrDamaged, err)}
-		}
-		e, err := expect.ParseText(n.Text)
-		if err != nil {
-			return &state.Error{Err: fmt.Errorf("%w: expectations that are kept: %w", state.ErrDamaged, err)}
-		}
-		m.notes = append(m.notes, noted{e, []byte(note)})
-	}
-	if err := w.loadBeside(m); err != nil {
+	if m, err = w.loadNotes(m); err != nil {
 		return err
 	}
 	w.db, w.mem, w.changed, w.told, w.toldUnseen, w.unseen, w.taken = db, m, false, nil, nil, nil, 0
 	w.savedNext, w.savedSeen = m.Next, m.Seen
+	w.loadBeside(m)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status.Repository = id
 	return nil
 }
 
-// besideFile is the file with the newest expectations beside the state.
+// loadNotes reads the expectations of a memory. Those that no key of the configuration signed
+// allow nothing: the key was replaced, perhaps because a thief has it. If there are no others,
+// all that followed from them is forgotten too, and the next ones are the first.
+func (w *Watcher) loadNotes(m *memory) (*memory, error) {
+	if m.Had == nil {
+		m.Had = map[string]had{}
+	}
+	for _, note := range m.Notes {
+		n, err := proofs.ParseNote([]byte(note))
+		if err != nil {
+			return nil, &state.Error{Err: fmt.Errorf("%w: expectations that are kept: %w", state.ErrDamaged, err)}
+		}
+		if _, err := expect.ParseText(n.Text); err != nil {
+			return nil, &state.Error{Err: fmt.Errorf("%w: expectations that are kept: %w", state.ErrDamaged, err)}
+		}
+		if e, err := expect.Parse([]byte(note), w.cfg.Keys...); err == nil {
+			m.notes = append(m.notes, noted{e, []byte(note)})
+		}
+	}
+	if len(m.notes) == 0 && len(m.Notes) > 0 {
+		return &memory{Next: -1, Had: map[string]had{}, id: m.id}, nil
+	}
+	m.keepNotes()
+	return m, nil
+}
+
+// besideFile is the file with the newest expectations beside the state. It is named by what
+// it is about, so that it is found when the log has another name in the configuration.
 func (w *Watcher) besideFile(id tuf.Digest) string {
-	return w.cfg.Beside + id.String() + "." + NoteName
+	origin := sha256.Sum256([]byte(w.origin))
+	return fmt.Sprintf("%s%x.%s.%s", w.cfg.Beside, origin[:8], id, NoteName)
 }
 
 // loadBeside adds the expectations that were kept beside the state, if that has none that are
-// as new: it was lost, or is a copy of before.
-func (w *Watcher) loadBeside(m *memory) error {
-	w.beside = nil
+// as new: it was lost, or is a copy of before. A file that cannot be used is trouble of this
+// repository alone: the next ones that are read replace it.
+func (w *Watcher) loadBeside(m *memory) {
+	w.beside, w.besideTrouble = nil, ""
 	if w.cfg.Beside == "" {
-		return nil
+		return
 	}
 	path := w.besideFile(m.id)
 	note, err := regular.ReadSome(path, proofs.MaxNoteSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return
 	}
 	var e *expect.Expectations
 	if err == nil {
-		var n proofs.Note
-		if n, err = proofs.ParseNote(note); err == nil {
-			e, err = expect.ParseText(n.Text)
+		if e, err = expect.Parse(note, w.cfg.Keys...); errors.Is(err, expect.ErrNotSigned) {
+			return // the key was replaced
 		}
 	}
 	if err == nil && e.Repository != m.id {
 		err = fmt.Errorf("they are about repository %s", e.Repository.Short())
 	}
-	if err != nil {
-		return &state.Error{Err: fmt.Errorf("%w: expectations that are kept in %s: %w", state.ErrDamaged, path, err)}
-	}
-	w.beside = note
 	newest := m.newest()
-	if newest == nil {
-		m.First = e.From.Unix()
+	switch {
+	case err != nil && newest != nil:
+		w.changed = true // the state has them, and they are written again
+	case err != nil:
+		w.besideTrouble = fmt.Sprintf("what was kept of the expectations of %s in %s cannot be used, so that older ones may count now: %v", w.cfg.Name, filepath.Base(path), err)
+	default:
+		w.beside = note
+		if newest == nil || newest.Version < e.Version {
+			// Without room those that are known go on, and these are read again.
+			_ = m.add(noted{e, note}, w.cfg.Now())
+		}
 	}
-	if newest == nil || newest.Version < e.Version {
-		m.add(noted{e, note})
-	}
-	return nil
 }
 
 // saveBeside writes the newest expectations beside the state, before that has them.
-func (w *Watcher) saveBeside() error {
+func (w *Watcher) saveBeside() {
 	newest := w.mem.newest()
 	if w.cfg.Beside == "" || newest == nil || bytes.Equal(newest.note, w.beside) {
-		return nil
+		return
 	}
-	if err := durable.WriteFile(w.besideFile(w.mem.id), newest.note, 0o644); err != nil {
-		return err
+	path := w.besideFile(w.mem.id)
+	if err := durable.WriteFile(path, newest.note, 0o644); err != nil {
+		w.besideTrouble = fmt.Sprintf("expectations %d of %s cannot be written to %s, so that older ones may count if the state is lost", newest.Version, w.cfg.Name, filepath.Base(path))
+		return
 	}
-	w.beside = newest.note
-	return nil
+	w.beside, w.besideTrouble = newest.note, ""
 }
 
 // save writes the memory if it has changed.
@@ -166,9 +199,7 @@ func (w *Watcher) save(ctx context.Context, db *state.DB) error {
 	if !w.changed && m.Next-w.savedNext < 10_000 && m.Seen-w.savedSeen < 60 {
 		return nil
 	}
-	if err := w.saveBeside(); err != nil {
-		return err
-	}
+	w.saveBeside()
 	b, err := json.Marshal(w.mem)
 	if err != nil {
 		return err
@@ -188,16 +219,88 @@ func (m *memory) newest() *noted {
 	return &m.notes[len(m.notes)-1]
 }
 
-// add remembers newer expectations.
-func (m *memory) add(n noted) {
+// errNoRoom says that all expectations that are remembered are still to count.
+var errNoRoom = fmt.Errorf("%d expectations are signed ahead, and there is no room for more", maxNotes-1)
+
+// add remembers newer expectations. It drops the oldest of those that cannot count any more, if
+// there is no room: not those that are in force, or will be.
+func (m *memory) add(n noted, now time.Time) error {
 	m.notes = append(m.notes, n)
-	if drop := len(m.notes) - maxNotes; drop > 0 {
-		m.notes = slices.Delete(m.notes, 0, drop)
+	for len(m.notes) > maxNotes {
+		i := 0
+		for ; i < len(m.notes)-1; i++ {
+			if ends := m.ends(i); !ends.After(now) || !ends.After(m.notes[i].From) {
+				break
+			}
+		}
+		if i == len(m.notes)-1 {
+			m.notes = m.notes[:i]
+			return errNoRoom
+		}
+		// Without them nobody can judge again what they expected.
+		ends := m.ends(i).Unix()
+		m.Accepted = slices.DeleteFunc(m.Accepted, func(l accepted) bool { return l.After < ends })
+		m.notes = slices.Delete(m.notes, i, i+1)
 	}
+	m.keepNotes()
+	m.rewind(n)
+	return nil
+}
+
+// keepNotes brings what follows from the notes into line with them.
+func (m *memory) keepNotes() {
 	m.Notes = nil
-	for _, n := range m.notes {
+	for i, n := range m.notes {
 		m.Notes = append(m.Notes, string(n.note))
+		if from := n.From.Unix(); m.First == 0 && i == 0 || from < m.First {
+			m.First = from
+		}
 	}
+}
+
+// accept remembers that a leaf was expected.
+func (m *memory) accept(l state.Leaf, p pending) {
+	one := accepted{pending: p, Role: l.Role, Version: l.Version}
+	h, ok := m.Had[l.Role]
+	if ok {
+		one.Had = &h
+	}
+	if m.Accepted = append(m.Accepted, one); len(m.Accepted) > maxAccepted {
+		m.Accepted = slices.Delete(m.Accepted, 0, len(m.Accepted)-maxAccepted)
+	}
+	if !ok || l.Version > h.Version {
+		m.Had[l.Role] = had{l.Index, l.Version}
+	}
+}
+
+// rewind lets the leaves be judged again that were accepted, and there since a time: newer
+// expectations were in force then, and somebody kept them from the monitor, or it had not
+// read them yet. Those that follow one of them in its role were compared with it. What
+// was there when they were signed, their vendor has seen.
+func (m *memory) rewind(newer noted) {
+	from, since := newer.From.Unix(), map[string]int{}
+	for i, l := range m.Accepted {
+		base, _ := newer.Base(l.Role)
+		if _, is := since[l.Role]; !is && l.By >= from && l.Version > base.Version {
+			since[l.Role] = i
+		}
+	}
+	var keep []accepted
+	for i, l := range m.Accepted {
+		switch first, is := since[l.Role]; {
+		case !is || i < first:
+			keep = append(keep, l)
+			continue
+		case i > first:
+		case l.Had == nil:
+			delete(m.Had, l.Role)
+		default:
+			m.Had[l.Role] = *l.Had
+		}
+		m.Pending = append(m.Pending, l.pending)
+	}
+	m.Accepted = keep
+	slices.SortFunc(m.Pending, func(x, y pending) int { return cmp.Compare(x.Index, y.Index) })
 }
 
 // ends returns when the i-th expectations are no longer in force: when they end, or newer

@@ -30,10 +30,10 @@ func (w *Watcher) take(ctx context.Context, a Auditor) error {
 		trouble = fetch.RedactedText(err.Error())
 		back = m.Back
 	case newest == nil || e.Version > newest.Version:
-		if newest == nil {
-			m.First = e.From.Unix()
+		if err := m.add(noted{e, r.note}, w.cfg.Now()); err != nil {
+			trouble = fmt.Sprintf("expectations %d: %v", e.Version, err)
+			break
 		}
-		m.add(noted{e, r.note})
 		w.changed = true
 	case e.Version < newest.Version:
 		back = fmt.Sprintf("%s has expectations %d of %s, and expectations %d were there before: these still count", w.Source(), e.Version, w.cfg.Name, newest.Version)
@@ -101,12 +101,25 @@ func (w *Watcher) tell(ctx context.Context, a Auditor) error {
 	case m.Trouble != "":
 		stale(m.Since, "unread", fmt.Sprintf("the expectations of %s cannot be read: %s; expectations %d still count, until %s", w.cfg.Name, m.Trouble, newest.Version, newest.Until.Format(timeForm)))
 	}
+	inForce := len(m.inForce(now, now, 0)) > 0
+	if newest != nil && !inForce && now.Before(newest.From) {
+		what := "expected"
+		if now.Unix() < m.First {
+			what = "judged"
+		}
+		trouble = fmt.Sprintf("expectations %d of %s are in force from %s on, and none are before: until then no release is %s", newest.Version, w.cfg.Name, newest.From.Format(timeForm), what)
+		found = append(found, w.withNote(audit.NewFinding(audit.ExpectationsMissing, -1, m.id, "", 0, trouble).About(w.cfg.Name+" ahead")))
+	}
+	if w.besideTrouble != "" {
+		trouble = w.besideTrouble
+		found = append(found, w.withNote(audit.NewFinding(audit.ExpectationsMissing, -1, m.id, "", 0, trouble).About(w.cfg.Name+" beside")))
+	}
 	if m.Back != "" {
 		found = append(found, w.withNote(audit.NewFinding(audit.ExpectationsRolledBack, -1, m.id, "", 0, m.Back).About(w.cfg.Name)))
 		trouble = m.Back
 	}
 	w.mu.Lock()
-	w.status.Trouble, w.status.InForce = trouble, len(m.inForce(now, now, 0)) > 0
+	w.status.Trouble, w.status.InForce = trouble, inForce
 	if newest != nil {
 		w.status.Version, w.status.From, w.status.Until = newest.Version, newest.From, newest.Until
 	}

@@ -37,15 +37,16 @@ type Config struct {
 	// only then. 0: they have to be there before.
 	Late time.Duration
 	Now  func() time.Time // nil: time.Now
-	// Beside begins the path of a file, which has the repository's id behind it: the newest
-	// expectations are kept there too, so that older ones do not count if the state is lost.
-	// Empty: they are in the state alone.
+	// Beside begins the path of a file, which names the log's origin and the repository behind
+	// it: the newest expectations are kept there too, so that older ones do not count if the
+	// state is lost. Empty: they are in the state alone.
 	Beside string
 }
 
 // Auditor is what a Watcher needs of an *audit.Auditor. Nothing else may use it meanwhile.
 type Auditor interface {
 	State() *state.DB
+	Origin() string // of the log; empty: not known yet
 	Keep(ctx context.Context, f audit.Finding) error
 	Watched(ctx context.Context, what string, now []audit.Finding) error
 }
@@ -79,13 +80,14 @@ type Watcher struct {
 	whole   bool            // in this step the log was read to its end
 	unseen  []audit.Finding // about releases that cannot be compared now
 	taken   int             // the number of the reading that was taken over
-	fresh   bool            // the expectations have been read in this step
 	blobs   map[tuf.Digest]*tuf.Metadata
 
 	toldUnseen []string
 
 	savedNext, savedSeen int64  // of the memory as it was written
+	origin               string // of the log
 	beside               []byte // the note in the file beside
+	besideTrouble        string // with that file
 
 	mu      sync.Mutex
 	reading reading
@@ -143,13 +145,12 @@ func (w *Watcher) Source() string { return fetch.Redacted(w.cfg.From) }
 // error is the state's.
 func (w *Watcher) Step(ctx context.Context, a Auditor, blobs Blobs, whole bool) error {
 	id, ok, err := w.resolve(ctx, a.State())
-	if err != nil || !ok {
+	if w.origin = a.Origin(); err != nil || !ok || w.origin == "" {
 		return err
 	}
 	if err := w.load(ctx, a.State(), id); err != nil {
 		return err
 	}
-	w.fresh = false
 	if err := w.take(ctx, a); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	"github.com/tuflog/tuflog/audit/expected"
@@ -28,7 +29,7 @@ func (f *follower) newExpectations(i int) (*expectations, error) {
 	w, err := expected.New(expected.Config{
 		Name: r.Name, Repository: r.ID, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
 		Every: min(r.Every, expected.DefaultEvery), Client: f.m.opts.Client, Now: f.m.opts.Now,
-		Beside: StateDir(f.m.dir, f.log.Name) + ".",
+		Beside: StateDir(f.m.dir, "") + string(filepath.Separator),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)
