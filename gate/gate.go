@@ -130,27 +130,12 @@ func (g *Gate) work(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// Status is what a gate says of a repository.
-type Status struct {
-	Name       string     `json:"name"`
-	Repository tuf.Digest `json:"repository"`
-	// Version is that of the timestamp that was signed last; 0: none was.
-	Version int64      `json:"version"`
-	Payload tuf.Digest `json:"payload"`
-	Expires *time.Time `json:"expires,omitempty"`
-	Root    int64      `json:"root"` // the version of the root that is trusted
-	// InRole reports whether that root names this gate's key for the timestamp.
-	InRole bool `json:"in_role"`
-	// Certain is false from the start until enough others have shown what was signed last.
-	Certain bool `json:"certain"`
-}
-
 // Statuses returns the status of every repository, in the order of the configuration.
-func (g *Gate) Statuses() []Status {
-	list := make([]Status, 0, len(g.order))
+func (g *Gate) Statuses() []client.Status {
+	list := make([]client.Status, 0, len(g.order))
 	for _, r := range g.order {
 		last, root, certain := r.seen()
-		s := Status{Name: r.cfg.Name, Repository: r.id, Root: root.Version, Certain: certain}
+		s := client.Status{Name: r.cfg.Name, Repository: r.id, Root: root.Version, Certain: certain}
 		s.InRole = len(root.Root.KeySet(tuf.RoleTimestamp).IDs(g.key.Public().Identity())) > 0
 		if last != nil {
 			expires := last.Expires

@@ -271,7 +271,7 @@ func fail(w http.ResponseWriter, err error) {
 	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(max(1, int64(math.Ceil(wait.Seconds()))), 10))
 	}
-	problem(w, client.Status(p.Code), p)
+	problem(w, client.StatusOf(p.Code), p)
 }
 
 func problem(w http.ResponseWriter, status int, p client.Problem) {

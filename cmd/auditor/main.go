@@ -39,6 +39,7 @@ const about = `Auditor reads a log of update metadata, trusts none of it, and an
   anchor          does a public ledger have what the log does not show?
   evidence check  what does this evidence prove?
   serve           all of it, as web pages
+  gate            may clients that know no log install it?
 
 What is said of a log rests on all of it, or with --state on what is new of it: the files
 that it serves to everyone. The log's signature and the witnesses' are checked by the
@@ -68,7 +69,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor(), newCosign(), newAnchor())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor(), newCosign(), newGate(), newAnchor())
 	return root
 }
 

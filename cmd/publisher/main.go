@@ -30,9 +30,10 @@ that devices require beside each file.`,
 		Example: `  publisher check ./metadata
   publisher submit --policy policy.txt ./metadata
   publisher refresh --policy policy.txt ./metadata
+  publisher gate --gate https://gate.example ./metadata
   publisher import --policy policy.txt ./history`,
 	}
-	root.AddCommand(checkCommand(), submitCommand(), refreshCommand(), importCommand(), expectCommand())
+	root.AddCommand(checkCommand(), submitCommand(), refreshCommand(), importCommand(), expectCommand(), gateCommand())
 	return root
 }
 

@@ -20,7 +20,7 @@ type world struct {
 	client *api.Client
 }
 
-func newWorld(t *testing.T, flags ...string) *world {
+func newWorld(t testing.TB, flags ...string) *world {
 	t.Helper()
 	runtest.Programs(t, "publisher") // not within the time that a test measures
 	w := &world{World: runtest.NewWorld(t, flags...)}

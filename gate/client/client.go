@@ -163,6 +163,34 @@ func (g Gate) Key(ctx context.Context) (Key, error) {
 	return ParseKey(string(b))
 }
 
+// Status is what a gate says of a repository.
+type Status struct {
+	Name       string     `json:"name"`
+	Repository tuf.Digest `json:"repository"`
+	// Version is that of the timestamp that was signed last; 0: none was.
+	Version int64      `json:"version"`
+	Payload tuf.Digest `json:"payload"`
+	Expires *time.Time `json:"expires,omitempty"`
+	Root    int64      `json:"root"` // the version of the root that is trusted
+	// InRole reports whether that root names this gate's key for the timestamp.
+	InRole bool `json:"in_role"`
+	// Certain is false from the start until enough others have shown what was signed last.
+	Certain bool `json:"certain"`
+}
+
+// Status asks the gate for the status of every repository.
+func (g Gate) Status(ctx context.Context) ([]Status, error) {
+	b, err := fetch.Get(ctx, fetch.Direct(g.Client), g.path("status"), 1<<20)
+	if err != nil {
+		return nil, fetch.WithoutBody(err)
+	}
+	var list []Status
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("the status of %s: %w", fetch.Redacted(g.URL), err)
+	}
+	return list, nil
+}
+
 func (g Gate) answer(req *http.Request, into any) error {
 	resp, err := fetch.Do(fetch.Direct(g.Client), req)
 	if err != nil {

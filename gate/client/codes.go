@@ -34,8 +34,8 @@ func Codes() []verify.Code {
 	}
 }
 
-// Status returns the HTTP status of a refusal with a code.
-func Status(code verify.Code) int {
+// StatusOf returns the HTTP status of a refusal with a code.
+func StatusOf(code verify.Code) int {
 	switch code {
 	case CodeMalformed:
 		return http.StatusBadRequest
