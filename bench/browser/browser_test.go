@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -328,6 +329,10 @@ func (w *world) testVerify(b *tab) {
 		b.judged("proved")
 	}
 
+	w.testBundle(b)
+	b.drop("#zone", release, proof)
+	b.judged("proved")
+
 	// The policy is what the visitor makes it.
 	policy := eval[string](b, "document.querySelector('#policy').value")
 	b.do(chromedp.SetValue("#policy", strings.Replace(policy, "test.example/log", "test.example/lag", 1)), chromedp.SendKeys("#policy", "\n"))
@@ -348,6 +353,53 @@ func (w *world) testVerify(b *tab) {
 	b.follow("#items a[href^='/search?q=']")
 	if text := b.text("main"); !strings.Contains(text, "firmware.bin") {
 		b.Errorf("looked up: %s", text)
+	}
+}
+
+// testBundle drops updates in one file, which the updater made.
+func (w *world) testBundle(b *tab) {
+	b.Helper()
+	repository, file := w.Path("repository"), w.Path("update.bundle")
+	must(b, os.CopyFS(filepath.Join(repository, "metadata"), os.DirFS(w.vendor)))
+	must(b, os.MkdirAll(filepath.Join(repository, "targets"), 0o755))
+	must(b, os.WriteFile(filepath.Join(repository, "targets", "firmware.bin"), []byte(read(b, w.file)), 0o644))
+	if _, stderr, code := runtest.Run(b.T, "updater", "bundle", "create", file, "--policy", w.Path("policy"), "--from", repository, "--target-name", "firmware.bin"); code != 0 {
+		b.Fatalf("updater bundle create: %d: %s", code, stderr)
+	}
+	b.drop("#zone", file)
+	if text := b.judged("accepted"); !strings.Contains(text, "would install it") {
+		b.Errorf("a bundle: %s", text)
+	}
+	for range 3 { // its target is changed
+		b.press("#tamper")
+		if text := b.judged("refused"); !strings.Contains(text, "lists another file") {
+			b.Errorf("a changed byte of a bundle: %s", text)
+		}
+		b.press("#restore")
+		b.judged("accepted")
+	}
+	whole := read(b, file)
+	for name, content := range map[string]string{"short.bundle": whole[:len(whole)-1], "index.bundle": whole[:100], "nested.bundle": fmt.Sprintf("tuflog bundle v1\nmetadata/1.root.json %d\n\n%s", len(whole), whole)} {
+		must(b, os.WriteFile(w.Path(name), []byte(content), 0o644))
+		b.drop("#zone", w.Path(name))
+		b.judged("refused")
+	}
+	// The target of a large one is hashed piece by piece.
+	huge := w.Path("huge.bundle")
+	f, err := os.Create(huge)
+	must(b, err)
+	_, err = fmt.Fprintf(f, "tuflog bundle v1\ntargets/a %d\n\n", 200<<20)
+	must(b, err)
+	must(b, f.Truncate(int64(len(fmt.Sprintf("tuflog bundle v1\ntargets/a %d\n\n", 200<<20)))+200<<20))
+	must(b, f.Close())
+	b.drop("#zone", huge)
+	if text := b.judged("unable"); !strings.Contains(text, "updater bundle verify") {
+		b.Errorf("a bundle without a root: %s", text)
+	}
+	// Beside others it is one of them.
+	b.drop("#zone", file, w.file)
+	if b.judged("unproved"); !strings.Contains(b.text("#items"), "drop it alone") {
+		b.Errorf("a bundle beside another file: %s", b.text("#items"))
 	}
 }
 

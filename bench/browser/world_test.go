@@ -44,7 +44,7 @@ func must(t testing.TB, err error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	runtest.Programs(t, "logserver", "witness", "publisher", "auditor")
+	runtest.Programs(t, "logserver", "witness", "publisher", "auditor", "updater")
 	w := &world{World: runtest.NewWorld(t, "--open-registration", "--contact", "log@example.com")}
 	w.vendor, w.file = w.Path("vendor"), w.Path("firmware.bin")
 	v, err := testvendor.New(time.Now().AddDate(1, 0, 0))

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/device/bundle/index"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
+
+const firstLine = index.FirstLine
 
 const good = firstLine +
 	"metadata/1.root.json 4\n" +
@@ -255,14 +258,14 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	for why, c := range map[string]contents{
-		"longer":                   {File{"targets/a", 1}: says("ab")},
-		"2 bytes of 3 are missing": {File{"targets/a", 3}: says("a")},
-		"there twice":              {File{"targets/a", 1}: says("a"), File{"targets/a", 2}: says("ab")},
-		"neither metadata":         {File{"a", 1}: says("a")},
-		"not the name of a target": {File{"targets/a/b", 1}: says("a")},
-		"more than the 33554432":   {File{"metadata/a.json", 1 << 40}: says("a")},
-		"not the name of metadata": {File{"metadata/a", 1}: says("a")},
-		"the disk is full":         {File{"targets/a", 1}: func(io.Writer) error { return errors.New("the disk is full") }},
+		"longer":                   {File{Name: "targets/a", Size: 1}: says("ab")},
+		"2 bytes of 3 are missing": {File{Name: "targets/a", Size: 3}: says("a")},
+		"there twice":              {File{Name: "targets/a", Size: 1}: says("a"), File{Name: "targets/a", Size: 2}: says("ab")},
+		"neither metadata":         {File{Name: "a", Size: 1}: says("a")},
+		"not the name of a target": {File{Name: "targets/a/b", Size: 1}: says("a")},
+		"more than the 33554432":   {File{Name: "metadata/a.json", Size: 1 << 40}: says("a")},
+		"not the name of metadata": {File{Name: "metadata/a", Size: 1}: says("a")},
+		"the disk is full":         {File{Name: "targets/a", Size: 1}: func(io.Writer) error { return errors.New("the disk is full") }},
 	} {
 		if err := write(io.Discard, c); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%v, want %q", err, why)

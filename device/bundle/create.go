@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/device/bundle/index"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -57,7 +58,7 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 		if found.Target.Length < 0 {
 			return t, fmt.Errorf("target %q is listed without a length", path)
 		}
-		c[File{targetName(path), found.Target.Length}] = func(w io.Writer) error {
+		c[File{Name: targetName(path), Size: found.Target.Length}] = func(w io.Writer) error {
 			check, err := verify.NewTargetCheck(*found.Target)
 			if err != nil {
 				return err
@@ -77,7 +78,7 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 		return t, err
 	}
 	for name, content := range t.files {
-		c.add(metadataPrefix+name, content)
+		c.add(index.MetadataPrefix+name, content)
 	}
 	return t, write(w, c)
 }

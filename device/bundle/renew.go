@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/tuflog/tuflog/device/bundle/index"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -66,10 +67,10 @@ func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root 
 			return nil, fmt.Errorf("the newest proof of %s: %w", name, err)
 		}
 		if r.Written {
-			if old := b.open(metadataPrefix + name + verify.LatestSuffix); old != nil {
-				delete(c, File{metadataPrefix + name + verify.LatestSuffix, old.Size()})
+			if old := b.open(index.MetadataPrefix + name + verify.LatestSuffix); old != nil {
+				delete(c, File{Name: index.MetadataPrefix + name + verify.LatestSuffix, Size: old.Size()})
 			}
-			c.add(metadataPrefix+name+verify.LatestSuffix, newest)
+			c.add(index.MetadataPrefix+name+verify.LatestSuffix, newest)
 		}
 		done.Proofs = append(done.Proofs, r)
 	}

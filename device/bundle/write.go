@@ -5,13 +5,15 @@ import (
 	"io"
 	"slices"
 	"strconv"
+
+	"github.com/tuflog/tuflog/device/bundle/index"
 )
 
 // contents are the files of a bundle that is written: each writes its bytes.
 type contents map[File]func(io.Writer) error
 
 func (c contents) add(name string, content []byte) {
-	c[File{name, int64(len(content))}] = func(w io.Writer) error {
+	c[File{Name: name, Size: int64(len(content))}] = func(w io.Writer) error {
 		_, err := w.Write(content)
 		return err
 	}
@@ -29,11 +31,11 @@ func write(w io.Writer, c contents) error {
 	slices.Sort(names)
 	files := make([]File, len(names))
 	for i, name := range names {
-		files[i] = File{name, sizes[name]}
+		files[i] = File{Name: name, Size: sizes[name]}
 	}
-	index := []byte(firstLine)
+	index := []byte(index.FirstLine)
 	for i, f := range files {
-		if err := f.check(); err != nil {
+		if err := f.Check(); err != nil {
 			return err
 		}
 		if i > 0 && files[i-1].Name == f.Name {

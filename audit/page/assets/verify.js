@@ -14,6 +14,7 @@ let tuflog; // what the program offers, once it runs
 let files = []; // {name, blob}; the name has the folders, so that no two of a folder have one
 let changed = null; // {file, at}: the byte that is flipped
 let last = null; // the verdict
+let parts = []; // of a bundle
 let turn = 0; // counts what was asked, so that a late answer is not shown
 
 // element makes an element with a text, which is never markup.
@@ -130,26 +131,56 @@ function flipped(file, bytes, from) {
   return bytes;
 }
 
-// read returns a file as the program takes it. A long one is hashed piece by piece.
-async function read(file) {
-  if (file.blob.size <= tuflog.maxContent) {
-    return { name: file.name, content: flipped(file, new Uint8Array(await file.blob.arrayBuffer()), 0) };
-  }
-  const hasher = tuflog.hasher();
-  let from = 0;
-  for await (const part of pieces(file.blob)) {
-    hasher.write(flipped(file, part, from));
-    from += part.length;
-    $("ready").textContent = file.name + ": " + Math.floor((100 * from) / file.blob.size) + " % is hashed.";
-  }
-  return { name: file.name, digest: hasher.digest() };
+// part returns bytes of a file.
+async function part(file, from, to) {
+  return flipped(file, new Uint8Array(await file.blob.slice(from, to).arrayBuffer()), from);
 }
 
-async function* pieces(blob) {
-  const size = 4 << 20;
-  for (let at = 0; at < blob.size; at += size) {
-    yield new Uint8Array(await blob.slice(at, at + size).arrayBuffer());
+// hash returns the digest of bytes of a file, which it reads piece by piece.
+async function hash(file, from, to, name) {
+  const hasher = tuflog.hasher();
+  for (let at = from; at < to; at += pieceSize) {
+    hasher.write(await part(file, at, Math.min(at + pieceSize, to)));
+    $("ready").textContent = name + ": " + Math.floor((100 * (at - from)) / (to - from)) + " % is hashed.";
   }
+  return hasher.digest();
+}
+
+const maxFiles = 4096; // of which more are not looked at: drop.MaxFiles
+const pieceSize = 4 << 20;
+const maxTotal = 128 << 20; // bytes of files that are in memory at once
+
+// inMemory are the files that are read whole, the short ones first: the others are hashed.
+function inMemory() {
+  let left = maxTotal;
+  return new Set([...files].sort((a, b) => a.blob.size - b.blob.size).filter((f) => f.blob.size <= tuflog.maxContent && (left -= f.blob.size) >= 0));
+}
+
+// read returns the files as the program takes them.
+async function read() {
+  const kept = inMemory();
+  const input = [];
+  for (const file of files) {
+    const size = file.blob.size;
+    input.push(kept.has(file) ? { name: file.name, content: await part(file, 0, size) } : { name: file.name, digest: await hash(file, 0, size, file.name) });
+  }
+  return input;
+}
+
+// opened returns the parts of a bundle, or the verdict on it; null: it is none.
+async function opened(file) {
+  const beginning = await part(file, 0, 64);
+  if (tuflog.bundle(file.name, beginning, file.blob.size) === null) return null;
+  return JSON.parse(tuflog.bundle(file.name, await part(file, 0, tuflog.maxIndex), file.blob.size));
+}
+
+// readParts returns the files in a bundle. Of targets only the digest is needed.
+async function readParts(file, parts) {
+  const input = [];
+  for (const p of parts) {
+    input.push(p.target ? { name: p.name, digest: await hash(file, p.at, p.at + p.size, p.name) } : { name: p.name, content: await part(file, p.at, p.at + p.size) });
+  }
+  return input;
 }
 
 const ready = "Ready. From now on this works without the network, too.";
@@ -159,10 +190,17 @@ async function judge() {
   const mine = ++turn;
   let verdict;
   try {
-    const input = [];
-    for (const file of files) input.push(await read(file));
-    if (mine !== turn) return;
-    verdict = JSON.parse(tuflog.judge(policy.value, Date.now(), input, repository.value, policy.value !== stated));
+    // More are not read: the program says that they are too many.
+    const bundle = files.length === 1 ? await opened(files[0]) : null;
+    if (bundle && bundle.verdict) {
+      if (mine !== turn) return;
+      verdict = bundle.verdict;
+    } else {
+      const input = files.length > maxFiles ? files.map((f) => ({ name: f.name, content: new Uint8Array() })) : bundle ? await readParts(files[0], bundle.parts) : await read();
+      if (mine !== turn) return;
+      verdict = JSON.parse(tuflog.judge(policy.value, Date.now(), input, repository.value, policy.value !== stated, bundle !== null));
+    }
+    parts = bundle ? bundle.parts || [] : [];
   } catch (err) {
     verdict = { outcome: "unable", text: "This could not be judged: " + err.message + ".", not_proved: ["Anything: nothing was judged."], files: 0 };
   }
@@ -198,7 +236,9 @@ async function target() {
     const signatures = text.lastIndexOf('"signatures"');
     if (signed >= 0) return { file, from: signed + 9, to: signatures > signed ? signatures : text.lastIndexOf("}") };
   }
-  return { file, from: 0, to: file.blob.size };
+  // What a device certainly looks at is, in a bundle, its targets.
+  const first = parts.find((p) => p.target && p.size > 0);
+  return { file, from: first ? first.at : 0, to: file.blob.size };
 }
 
 async function tamper() {
@@ -218,22 +258,25 @@ function named(blob) {
   return { name: blob.webkitRelativePath || blob.name, blob };
 }
 
-// walk lists the files below what was dropped, which may be a folder.
-async function walk(entry) {
-  if (entry.isFile) return [{ name: entry.fullPath.replace(/^\/+/, ""), blob: await new Promise((ok, no) => entry.file(ok, no)) }];
-  const reader = entry.createReader();
-  const found = [];
-  for (;;) {
-    const part = await new Promise((ok, no) => reader.readEntries(ok, no));
-    if (part.length === 0) return found;
-    for (const e of part) found.push(...(await walk(e)));
+// walk adds the files below what was dropped, which may be a folder, until there are too many.
+async function walk(entries, found) {
+  const left = [...entries];
+  while (left.length > 0 && found.length <= maxFiles) {
+    const entry = left.pop();
+    if (entry.isFile) {
+      found.push({ name: entry.fullPath.replace(/^\/+/, ""), blob: await new Promise((ok, no) => entry.file(ok, no)) });
+      continue;
+    }
+    const reader = entry.createReader();
+    for (let some; left.length <= 16 * maxFiles && (some = await new Promise((ok, no) => reader.readEntries(ok, no))).length > 0; ) left.push(...some);
   }
+  return found;
 }
 
 async function dropped(transfer) {
   const entries = [...transfer.items].map((i) => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
   if (entries.length === 0) return [...transfer.files].map(named);
-  return (await Promise.all(entries.map(walk))).flat();
+  return walk(entries, []);
 }
 
 function listen() {

@@ -132,20 +132,26 @@ func (j *judge) begin() {
 
 // device runs the workflow of a device.
 func (j *judge) device(ctx context.Context) {
-	const name, what = "all of them", "update"
-	if j.folder == nil {
-		return
+	if j.folder != nil {
+		j.update(ctx, j.folder.root, j.folder, true)
 	}
+}
+
+// update lets a device that has nothing but a root be updated from a source, with every
+// delegated role that is there, or with those alone that its targets need. It reports whether
+// the device has accepted it.
+func (j *judge) update(ctx context.Context, root []byte, from verify.Source, all bool) bool {
+	const name, what = "all of them", "update"
 	install := verify.DefaultInstallPolicy()
 	if j.named {
 		install.Repository = j.repository
 	}
-	state, err := verify.Pin(j.folder.root, install)
+	state, err := verify.Pin(root, install)
 	var client *verify.Client
 	if err == nil {
-		client, err = verify.Refresh(ctx, verify.Config{Policy: j.policy, Install: install, Now: j.now, MaxRoots: math.MaxInt}, state, j.folder)
+		client, err = verify.Refresh(ctx, verify.Config{Policy: j.policy, Install: install, Now: j.now, MaxRoots: math.MaxInt}, state, from)
 	}
-	if err == nil {
+	if err == nil && all {
 		err = client.Delegated(ctx, func(r verify.Request, err error) error {
 			if isMissing(err) {
 				j.lacking = append(j.lacking, r.Role)
@@ -156,19 +162,20 @@ func (j *judge) device(ctx context.Context) {
 	}
 	if err != nil {
 		j.add(refusedItem(name, what, err))
-		return
+		return false
 	}
 	slices.Sort(j.lacking)
 	j.client = client
 	j.setAside()
-	root, targets := client.Metadata(tuf.RoleRoot), client.Metadata(tuf.RoleTargets)
+	trusted, targets := client.Metadata(tuf.RoleRoot), client.Metadata(tuf.RoleTargets)
 	item := Item{Name: name, What: what, Outcome: Accepted,
 		Text: fmt.Sprintf("a device of repository %s that begins with root version %d of these would accept version %d of targets at %s", client.Repository(), state.Root.Version, targets.Version, stamp(j.now))}
-	item.Signed = fmt.Sprintf("checked: targets by %s", short(targets.Signers(root.Root.KeySet(tuf.RoleTargets))))
+	item.Signed = fmt.Sprintf("checked: targets by %s", short(targets.Signers(trusted.Root.KeySet(tuf.RoleTargets))))
 	if n := len(j.lacking); n > 0 {
 		item.Notes = append(item.Notes, fmt.Sprintf("Delegated roles that are listed and not among the files, so not checked (%d): %s.", n, words(j.lacking)))
 	}
 	j.add(item)
+	return true
 }
 
 // setAside notes the results for metadata that the device has not looked at, such as older

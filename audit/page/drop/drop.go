@@ -42,6 +42,9 @@ type Input struct {
 	Repository string
 	Files      []File
 	Now        time.Time
+	// Bundle says that the files are all those of one bundle, under their names in it; see
+	// Bundle.
+	Bundle bool
 }
 
 // Outcome is the result for a file or for all of them together.
@@ -172,6 +175,10 @@ func Judge(ctx context.Context, in Input) Verdict {
 		j.named = true
 	}
 	j.verdict.Policy, j.verdict.Files = told(policy, in.Edited), len(in.Files)
+	if in.Bundle {
+		j.bundle(ctx, in)
+		return j.verdict
+	}
 	for _, f := range in.Files {
 		j.sort(f)
 	}

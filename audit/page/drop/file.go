@@ -1,7 +1,6 @@
 package drop
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/device/bundle/index"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -125,8 +125,8 @@ func (j *judge) file(ctx context.Context, f *dropped) {
 	found := listings(releases, f.Name, digest)
 	like := slices.DeleteFunc(slices.Clone(found), func(l listing) bool { return l.alike == 0 || l.alike < found[0].alike })
 	switch {
-	case bytes.HasPrefix(f.Content, []byte(bundleLine)):
-		item.Text = "this is a bundle, which updater bundle verify opens; here, drop the files that it was made of"
+	case IsBundle(f.Content):
+		item.Text = "this is a bundle, which is judged without other files beside it: drop it alone, or let updater bundle verify open it"
 	case j.folder != nil && j.client == nil:
 		item.Text = "a device refuses the metadata here, so that it installs nothing by it"
 	case len(releases) == 0:
@@ -240,8 +240,8 @@ func (j *judge) unlisted(item *Item, older []*dropped, digest Digest) {
 	}
 }
 
-// bundleLine begins a bundle: docs/formats.md.
-const bundleLine = "tuflog bundle v1\n"
+// bundleLine begins a bundle.
+const bundleLine = index.FirstLine
 
 // is reports whether the digest is that of a target: all that is listed of it, and at least
 // one hash.

@@ -15,13 +15,14 @@ func main() {
 	js.Global().Set("tuflog", map[string]any{
 		"judge":      js.FuncOf(judge),
 		"hasher":     js.FuncOf(hasher),
-		"maxContent": drop.MaxContent,
+		"bundle":     js.FuncOf(bundle),
+		"maxContent": drop.MaxContent, "maxIndex": drop.MaxBundleIndex,
 	})
 	select {} // it is called for as long as the page is there
 }
 
 func judge(_ js.Value, args []js.Value) any {
-	in := drop.Input{Policy: args[0].String(), Now: time.UnixMilli(int64(args[1].Float())), Repository: args[3].String(), Edited: args[4].Bool()}
+	in := drop.Input{Policy: args[0].String(), Now: time.UnixMilli(int64(args[1].Float())), Repository: args[3].String(), Edited: args[4].Bool(), Bundle: args[5].Bool()}
 	for i := range args[2].Length() {
 		f := args[2].Index(i)
 		file := drop.File{Name: f.Get("name").String()}
@@ -35,6 +36,16 @@ func judge(_ js.Value, args []js.Value) any {
 		in.Files = append(in.Files, file)
 	}
 	return text(drop.Judge(context.Background(), in))
+}
+
+// bundle returns the parts of a bundle, or the verdict on it, or null if it is none.
+func bundle(_ js.Value, args []js.Value) any {
+	beginning := bytesOf(args[1])
+	if !drop.IsBundle(beginning) {
+		return nil
+	}
+	parts, verdict := drop.Bundle(args[0].String(), beginning, int64(args[2].Float()))
+	return text(map[string]any{"parts": parts, "verdict": verdict})
 }
 
 // bytesOf copies a Uint8Array. It is not nil: a file may be empty.
