@@ -164,12 +164,26 @@ func (l *Ledger) Entries(ctx context.Context) ([]Entry, error) {
 
 var errTooMany = fmt.Errorf("the instance has more than %d entries under the log's keys, or more than %d that are not what they have to be: the rest was not looked at", maxEntries, maxBad)
 
+// followed stands in memory.Positions for what was seen of a v1 last, so that one that forks is
+// found out.
+const followed = ""
+
 func (l *Ledger) list(ctx context.Context) ([]Entry, error) {
 	m, err := l.Folder.remember()
 	if err != nil {
 		return nil, err
 	}
 	all := m.Entries // whatever the index says now
+	at, err := l.Instance.Follow(ctx, m.Positions[followed])
+	if err != nil {
+		return all, err
+	}
+	if at != m.Positions[followed] {
+		m.Positions[followed] = at
+		if err := l.Folder.save(m); err != nil {
+			return all, err
+		}
+	}
 	var bad []error
 	for _, key := range l.Log {
 		for a, err := range l.Instance.List(ctx, key) {

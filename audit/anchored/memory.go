@@ -19,7 +19,7 @@ import (
 // v2 it has what is not read twice. If it is lost, everything is read and looked for again.
 type memory struct {
 	Version   int                       `json:"version"`   // memoryVersion
-	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read
+	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read; of v1, under followed
 	// Entries has those of v2, and of v1 those that are the text of no tree of the log.
 	Entries []Entry `json:"entries"`
 	// Sizes has the trees whose note texts were found, by the digests in hex.

@@ -65,6 +65,12 @@ func TestBadAnswers(t *testing.T) {
 			w.WriteHeader(201)
 			w.Write([]byte(`{"a":`))
 		}, rekor.ErrUnavailable},
+		"huge headers": {func(w http.ResponseWriter, r *http.Request) {
+			for n := range 1000 {
+				w.Header().Set(fmt.Sprint("X-", n), strings.Repeat("x", 1000))
+			}
+			say(w, 201, nil)
+		}, rekor.ErrUnavailable},
 		"gone": {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, rekor.ErrUnavailable},
 		"announced huge": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")

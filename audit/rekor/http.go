@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
@@ -32,13 +33,24 @@ func bounded(hc *http.Client, timeout time.Duration) *http.Client {
 	c := fetch.Direct(hc)
 	next := c.Transport
 	if next == nil {
-		next = http.DefaultTransport
+		next = transport()
 	}
 	c.Transport = limited{next}
 	c.Timeout = timeout
 	c.Jar = nil
 	return c
 }
+
+// transport is net/http's default, which would read 10 MiB of headers.
+var transport = sync.OnceValue(func() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxResponseHeaderBytes = 64 << 10
+	return t
+})
 
 type boundKey struct{}
 
