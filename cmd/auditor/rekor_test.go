@@ -10,15 +10,19 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/audit/anchored"
+	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/bench/rekorserver"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -50,7 +54,7 @@ func newRekorWorld(t *testing.T) *rekorWorld {
 	lines, err := os.ReadFile(w.Path("policy"))
 	w.must(err)
 	// Those who look into Rekor list its key as well, and the witnesses as everybody does.
-	w.Write(t, "auditors.policy", strings.Replace(string(lines), "log "+own, "log "+own+"\nlog "+rekor, 1))
+	w.Write(t, "auditors.policy", strings.Replace(string(lines), "log "+own, fmt.Sprintf("log %s %s\nlog %s %s", own, w.Log.URL, rekor, w.Log.URL), 1))
 	w.client = &api.Client{Base: w.Log.URL}
 	w.vendor, err = testvendor.New(time.Now().Add(24 * time.Hour))
 	w.must(err)
@@ -124,7 +128,7 @@ func (w *rekorWorld) to(version int, dir string) []string {
 // submit submits the log's newest checkpoint to both instances, which DIR knows.
 func (w *rekorWorld) submit() (done []submitted) {
 	w.t.Helper()
-	out := w.anchor(0, "", "submit", "--dir", w.Path("anchors"), "--policy", w.Path("auditors.policy"), "--log", w.Log.URL, "--json")
+	out := w.anchor(0, "", "submit", "--dir", w.Path("anchors"), "--policy", w.Path("auditors.policy"), "--json")
 	w.must(json.Unmarshal([]byte(out), &done))
 	if len(done) != 2 {
 		w.t.Fatalf("submitted to %d instances: %s", len(done), out)
@@ -135,7 +139,7 @@ func (w *rekorWorld) submit() (done []submitted) {
 // audit holds the log to both instances.
 func (w *rekorWorld) audit(code int, want string, args ...string) (said anchorAudit, out string) {
 	w.t.Helper()
-	args = append([]string{"audit", "--dir", w.Path("anchors"), "--policy", w.Path("auditors.policy"), "--log", w.Log.URL,
+	args = append([]string{"audit", "--dir", w.Path("anchors"), "--policy", w.Path("auditors.policy"),
 		"--state", w.Path("state"), "--out", w.Path("evidence")}, args...)
 	out = w.anchor(code, want, args...)
 	w.must(json.Unmarshal([]byte(w.anchor(code, "", append(args, "--json")...)), &said))
@@ -180,7 +184,7 @@ func TestRekorAnchors(t *testing.T) {
 	policy := w.Path("auditors.policy")
 	w.release()
 	for version := range 2 {
-		w.anchor(0, "has the checkpoint of size", append([]string{"submit", "--log", w.Log.URL}, w.to(version+1, "anchors")...)...)
+		w.anchor(0, "has the checkpoint of size", append([]string{"submit"}, w.to(version+1, "anchors")...)...)
 	}
 	was := w.submit() // for both have it already
 	w.release()
@@ -215,7 +219,7 @@ func TestRekorAnchors(t *testing.T) {
 		t.Errorf("%d receipts verify:\n%s", n, out)
 	}
 	w.release()
-	w.anchor(2, "rekor1: ", "submit", "--dir", w.Path("anchors"), "--policy", policy, "--log", w.Log.URL)
+	w.anchor(2, "rekor1: ", "submit", "--dir", w.Path("anchors"), "--policy", policy)
 	w.must(w.v1.Restart(t.Context()))
 	w.must(w.v2.Restart(t.Context()))
 	w.submit()
@@ -266,4 +270,66 @@ func TestRekorAnchors(t *testing.T) {
 		t.Fatal("no evidence")
 	}
 	runtest.Must(t, "auditor", append([]string{"evidence", "check", "--key", w.rekorKey}, files...)...)
+}
+
+// A monitor pins what a real log shows in Rekor's own servers, and what it could not while one of
+// them was away, it pins when that is back. The log goes on all the time.
+func TestRekorMonitor(t *testing.T) {
+	w := newRekorWorld(t)
+	w.v1.Kill()
+	text := fmt.Sprintf("dir = 'd'\n[[log]]\nname = 'one'\npolicy = '%s'\ninterval = '200ms'\n", w.Path("auditors.policy"))
+	for name, url := range map[string]string{"rekor1": w.v1.URL, "rekor2": w.v2.URL} {
+		text += fmt.Sprintf("[anchor.%s]\nurl = '%s'\nversion = %s\norigin = '%s.example'\nkeys = ['%s.pem']\nevery = '1s'\naudit = '1s'\n",
+			name, url, strings.TrimPrefix(name, "rekor"), name, name)
+	}
+	w.Write(t, "monitor.toml", text)
+	s := runtest.Serve(t, "auditor", "monitor", "run", "--config", w.Path("monitor.toml"))
+	anchors := func(is func(one anchored.Status) bool) func() bool {
+		return func() bool {
+			st, err := monitor.ReadStatus(w.Path("d"), "one")
+			if err != nil || len(st.Anchors) != 2 {
+				return false
+			}
+			for _, one := range st.Anchors {
+				if !is(one) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	size := func() int64 {
+		signed, err := fetch.Get(t.Context(), http.DefaultClient, w.Log.URL+"/checkpoint", proofs.MaxNoteSize)
+		w.must(err)
+		sc, err := w.Policy.OpenCheckpoint(signed)
+		w.must(err)
+		return sc.Tree.N
+	}
+	w.release()
+	shown := size()
+	runtest.Eventually(t, "the one that answers has it, and it waits for the other", anchors(func(one anchored.Status) bool {
+		if one.Instance == "rekor2" {
+			return one.Size == shown && one.Since == 0 && one.Queued == 0
+		}
+		return one.Size == -1 && one.Since > 0 && one.Queued > 0 && one.Trouble != ""
+	}))
+	w.release()
+	if size() <= shown {
+		t.Error("the log does not go on")
+	}
+	shown = size()
+	s.End(t, os.Kill)
+	w.must(w.v1.Restart(t.Context()))
+	s.Start(t)
+	runtest.Eventually(t, "both have all, and it fits", anchors(func(one anchored.Status) bool {
+		return one.Size == shown && one.Since == 0 && one.Queued == 0 && one.Entries >= 2 && one.Open+one.Orphans == 0 && one.AuditTrouble == ""
+	}))
+	s.Stop(t)
+	receipts, err := filepath.Glob(w.Path("d/anchors") + "/*/*/receipts/*.json")
+	w.must(err)
+	keys := []string{"verify", "--rekor-key", w.Path("rekor1.pem"), "--rekor-key", w.Path("rekor2.pem"), "--policy", w.Path("auditors.policy")}
+	out := w.anchor(0, "Rekor rekor1 has it", append(keys, receipts...)...)
+	if n := strings.Count(out, "log test.example/log signed the checkpoint of size "); n != len(receipts) || n < 4 {
+		t.Errorf("%d of %d receipts verify:\n%s", n, len(receipts), out)
+	}
 }
