@@ -51,9 +51,35 @@ func (db *DB) count(v Verdict) {
 	}
 }
 
+// recount counts a leaf whose verdict changes.
+func (db *DB) recount(ctx context.Context, index int64, to Verdict) error {
+	if db.counts == nil {
+		return nil
+	}
+	var was int64
+	ok, err := db.row(ctx, "SELECT verdict FROM leaves WHERE leaf = ?", []any{index}, &was)
+	if err != nil || !ok {
+		return err
+	}
+	from, err := word(verdicts, was)
+	if err != nil {
+		return err
+	}
+	if db.counts[from]--; db.counts[from] == 0 {
+		delete(db.counts, from)
+	}
+	db.counts[to]++
+	return nil
+}
+
 // Verdicts returns how many leaves have each verdict. They are counted where that is not
-// known: after leaves were judged again.
+// known: in a state of a version that did not.
 func (r *Reader) Verdicts(ctx context.Context) (map[Verdict]int64, error) {
+	if r.counts == nil && r.file > 0 { // a View's: what is written down is as new as the rest
+		if err := r.loadCounts(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if r.counts == nil {
 		counts, err := r.countVerdicts(ctx)
 		if err != nil {

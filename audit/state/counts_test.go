@@ -39,6 +39,8 @@ func TestVerdicts(t *testing.T) {
 	is("in the next process", 60, 10, 0)
 	must(t, db.SetVerdict(ctx, 0, state.NotJudged, 0))
 	fill(t, db, 71)
+	is("judged again, before a commit", 60, 10, 1)
+	must(t, db.SetVerdict(ctx, 0, state.NotJudged, 0))
 	must(t, db.Commit(ctx))
 	is("judged again", 60, 10, 1)
 	again()

@@ -106,7 +106,9 @@ func (db *DB) SetVerdict(ctx context.Context, index int64, v Verdict, expires in
 	if expires != 0 {
 		when = expires
 	}
-	db.counts = nil
+	if err := db.recount(ctx, index, v); err != nil {
+		return err
+	}
 	_, err = db.write(ctx, "UPDATE leaves SET verdict = ?, expires = ? WHERE leaf = ?", verdict, when, index)
 	return err
 }
