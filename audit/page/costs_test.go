@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,30 @@ func TestAskedAgain(t *testing.T) {
 		once := log.blobs.Load()
 		if ask(http.MethodGet, path, ""); once == before || log.blobs.Load() != once {
 			t.Errorf("%s: %d files were asked for, and again %d", path, once-before, log.blobs.Load()-once)
+		}
+	}
+}
+
+// What is in force comes before what was: it is what a visitor has, or should have.
+func TestSearchOrder(t *testing.T) {
+	_, s := pages(t)
+	var found struct {
+		Logs []struct {
+			Files []struct {
+				Force    string `json:"force"`
+				Last     int64  `json:"last"`
+				Evidence bool   `json:"evidence"`
+			} `json:"files"`
+		} `json:"logs"`
+	}
+	must(t, json.Unmarshal(body(t, get(t, s, "/search?q=firmware.bin", "Accept", "application/json")), &found))
+	files := found.Logs[0].Files
+	if len(files) < 4 || files[0].Force != "in force" || !files[len(files)-1].Evidence {
+		t.Fatalf("%+v", files)
+	}
+	for i := 2; i < len(files)-1; i++ {
+		if files[i].Last > files[i-1].Last {
+			t.Errorf("a newer one comes after an older one: %+v", files)
 		}
 	}
 }

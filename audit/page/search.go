@@ -263,6 +263,7 @@ func (b *book) findFiles(ctx context.Context, db *reader, q query, after string,
 		at, after = n, rest
 	}
 	of := b.force(db)
+	defer func() { slices.SortStableFunc(found.Files, before) }()
 	for ; at < len(asks); at++ {
 		found.Part = asks[at].Path == "" && asks[at].SHA256.IsZero() && asks[at].SHA512 == nil
 		if after == "" {
@@ -293,6 +294,24 @@ func (b *book) findFiles(ctx context.Context, db *reader, q query, after string,
 		after = ""
 	}
 	return nil
+}
+
+// before is the order of what is shown: of repositories that have a name here first, and there
+// what is in force.
+func before(x, y fileHit) int {
+	named := func(h fileHit) int { return min(len(h.Name), 1) }
+	stands := func(h fileHit) int {
+		switch {
+		case h.Evidence:
+			return 3
+		case h.Force == inForce:
+			return 0
+		case h.Force == expired, h.Force == notKnown && h.Newest:
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(named(y), named(x)), cmp.Compare(stands(x), stands(y)), cmp.Compare(y.Last, x.Last))
 }
 
 // maxNamed is how many repositories that have a name here are looked at before others.
