@@ -364,6 +364,120 @@ func mangle(node any, path string, try func(path string)) {
 	}
 }
 
+// A proof that fits trees of several sizes is of the one that Rekor's checkpoint has.
+func TestSizeThatFits(t *testing.T) {
+	l := newLedger(t, 1)
+	v, i := newVendorlog(t), l.instance()
+	for size := range int64(4) {
+		if _, err := i.Submit(t.Context(), v.note(t, size+1), v.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.before = func(_ *models.LogEntryAnon, p *models.InclusionProof) { *p.TreeSize = 3 }
+	if r, err := i.Submit(t.Context(), v.note(t, 1), v.key); !errors.Is(err, rekor.ErrMisbehaved) || !strings.Contains(err.Error(), "size 4") {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// An instance is of one origin, if it is said which.
+func TestOrigin(t *testing.T) {
+	each(t, func(t *testing.T, l *ledger) {
+		v := newVendorlog(t)
+		right := map[int][]string{1: {"", "rekor.example", fmt.Sprintf("rekor.example - %d", l.treeID)}, 2: {"", ledgerHost}}[l.version]
+		for _, origin := range append(right, "rekor", "other.example") {
+			cfg := l.config()
+			cfg.Origin = origin
+			i, err := rekor.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, submitted := i.Submit(t.Context(), v.note(t, 1), v.key)
+			_, followed := i.Follow(t.Context(), rekor.Position{})
+			if slices.Contains(right, origin) {
+				if submitted != nil || followed != nil {
+					t.Errorf("origin %q: %v, %v", origin, submitted, followed)
+				}
+			} else if !errors.Is(submitted, rekor.ErrMisbehaved) || !errors.Is(followed, rekor.ErrMisbehaved) {
+				t.Errorf("origin %q: %v, %v", origin, submitted, followed)
+			}
+		}
+	})
+}
+
+// What Rekor v2 puts into its tree may be any combination of what it was given.
+func TestMixedLeaves(t *testing.T) {
+	l := newLedger(t, 2)
+	v, other := newVendorlog(t), newVendorlog(t)
+	note := v.note(t, 1)
+	n, err := proofs.ParseNote(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, wrong, sig, der := digest(note), digest(v.note(t, 2)), n.Signatures[0].Sig, v.key.PublicKey()
+	for name, leaf := range map[string][]byte{
+		"another digest":   leafV2(wrong[:], sig, der),
+		"a short digest":   leafV2(d[:31], sig, der),
+		"another key":      leafV2(d[:], sig, other.key.PublicKey()),
+		"another spelling": append([]byte(" "), leafV2(d[:], sig, der)...),
+		"a member more":    bytes.Replace(leafV2(d[:], sig, der), []byte(`"spec":`), []byte(`"more":1,"spec":`), 1),
+		"another hash":     bytes.Replace(leafV2(d[:], sig, der), []byte(`SHA2_256`), []byte(`SHA2_512`), 1),
+		"another version":  bytes.Replace(leafV2(d[:], sig, der), []byte(`0.0.2`), []byte(`0.0.3`), 1),
+	} {
+		l.leaves = nil
+		l.add([]byte("{}"))
+		l.add(leaf)
+		entry, err := json.Marshal(l.entryV2(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rekor.Receipt{Instance: "test", Version: 2, Note: note, Entry: entry}
+		if a, err := r.Verify(v.key, l.config().Keys); err == nil {
+			t.Errorf("%s: %v", name, a)
+		}
+		if anchors := found(t, l.instance(), v.key); len(anchors) > 0 {
+			t.Errorf("%s: %d anchors", name, len(anchors))
+		}
+	}
+	l.leaves = nil
+	l.add(leafV2(d[:], sig, der))
+	l.bend = func(e map[string]any) { e["logId"] = map[string]any{"keyId": make([]byte, 32)} }
+	entry, err := json.Marshal(l.entryV2(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rekor.Receipt{Instance: "test", Version: 2, Note: note, Entry: entry}
+	if a, err := r.Verify(v.key, l.config().Keys); err == nil {
+		t.Errorf("the id of another key: %v", a)
+	}
+}
+
+// Of what v1 lists under a key, other kinds are passed over; what is not as Rekor spells it is not.
+func TestOtherLeavesOfV1(t *testing.T) {
+	l := newLedger(t, 1)
+	v, i := newVendorlog(t), l.instance()
+	if _, err := i.Submit(t.Context(), v.note(t, 1), v.key); err != nil {
+		t.Fatal(err)
+	}
+	l.add(bytes.Replace(l.leaves[0], []byte(`"kind":"hashedrekord"`), []byte(`"kind":"rekord"`), 1))
+	l.add(bytes.Replace(l.leaves[0], []byte(`"0.0.1"`), []byte(`"0.0.9"`), 1))
+	if anchors := found(t, i, v.key); len(anchors) != 1 {
+		t.Errorf("%d anchors", len(anchors))
+	}
+	l.add(append([]byte(" "), l.leaves[0]...))
+	l.add(bytes.Replace(l.leaves[0], []byte(`"spec":`), []byte(`"more":1,"spec":`), 1))
+	good, bad := 0, 0
+	for a, err := range i.List(t.Context(), v.key) {
+		if err == nil && a != nil {
+			good++
+		} else if errors.Is(err, rekor.ErrMisbehaved) {
+			bad++
+		}
+	}
+	if good != 1 || bad != 2 {
+		t.Errorf("%d good, %d bad", good, bad)
+	}
+}
+
 // The receipt of a note is not one of another, of another key or of another version.
 func TestReceiptOfAnother(t *testing.T) {
 	each(t, func(t *testing.T, l *ledger) {

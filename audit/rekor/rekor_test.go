@@ -245,6 +245,14 @@ func TestNotToBeAnchored(t *testing.T) {
 		if _, err := i.Submit(t.Context(), []byte("note"), v.key); err == nil {
 			t.Error("no checkpoint was anchored")
 		}
+		empty := proofs.Checkpoint{Origin: v.key.Name(), Tree: proofs.EmptyTree}.String()
+		sig, err := v.signer.Sign(empty, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Submit(t.Context(), proofs.Note{Text: empty, Signatures: []proofs.Signature{sig}}.Marshal(), v.key); err == nil {
+			t.Error("an empty tree was anchored")
+		}
 		if len(l.asked) > 0 {
 			t.Errorf("asked %v", l.asked)
 		}

@@ -93,9 +93,6 @@ func consistent(ctx context.Context, older, newer *head, hashes *tiles) error {
 		return fork(fmt.Errorf("two roots of size %d", newer.tree.N))
 	}
 	if older.tree.N == 0 {
-		if older.tree != proofs.EmptyTree {
-			return fork(errors.New("an empty tree with a root of its own"))
-		}
 		return nil
 	}
 	// These hashes lead to the newer root, or there is an error. So if they do not lead to
