@@ -147,7 +147,7 @@ func TestSlow(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := l.instance().Submit(ctx, v.note(t, 1), v.key); !errors.Is(err, context.Canceled) {
+		if _, err := l.instance().Submit(ctx, v.note(t, 1), v.key); !errors.Is(err, context.Canceled) || errors.Is(err, rekor.ErrUnavailable) || errors.Is(err, rekor.ErrMisbehaved) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -171,6 +171,9 @@ func TestConflictWithAnother(t *testing.T) {
 		})
 		if r, err := l.instance().Submit(t.Context(), v.note(t, 2), v.key); !errors.Is(err, rekor.ErrMisbehaved) {
 			t.Errorf("%v, %v", r, err)
+		}
+		if last := l.asked[len(l.asked)-1]; strings.HasSuffix(last, l.uuid(0)) {
+			t.Errorf("it was led to %s", last)
 		}
 		l.instead = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodPost {
@@ -210,6 +213,22 @@ func TestConflictWithAnother(t *testing.T) {
 				t.Errorf("%v, %v, want %v", r, err, want)
 			}
 		})
+	}
+}
+
+// One submission makes one entry.
+func TestTwoEntries(t *testing.T) {
+	l := newLedger(t, 1)
+	v, i := newVendorlog(t), l.instance()
+	if _, err := i.Submit(t.Context(), v.note(t, 1), v.key); err != nil {
+		t.Fatal(err)
+	}
+	l.instead = always(func(w http.ResponseWriter, r *http.Request) {
+		e := l.entryV1(0).(map[string]any)
+		say(w, 201, map[string]any{l.uuid(0): e[l.uuid(0)], strings.Repeat("0", 64): e[l.uuid(0)]})
+	})
+	if r, err := i.Submit(t.Context(), v.note(t, 1), v.key); !errors.Is(err, rekor.ErrMisbehaved) {
+		t.Errorf("%v, %v", r, err)
 	}
 }
 

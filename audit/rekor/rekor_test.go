@@ -2,10 +2,12 @@ package rekor_test
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -206,17 +208,23 @@ func TestRotatedKey(t *testing.T) {
 func TestConfig(t *testing.T) {
 	good := newLedger(t, 2).config()
 	for name, change := range map[string]func(*rekor.Config){
-		"name":          func(c *rekor.Config) { c.Name = "../x" },
-		"no name":       func(c *rekor.Config) { c.Name = "" },
-		"version":       func(c *rekor.Config) { c.Version = 3 },
-		"no version":    func(c *rekor.Config) { c.Version = 0 },
-		"no URL":        func(c *rekor.Config) { c.URL = "" },
-		"password":      func(c *rekor.Config) { c.URL = "https://a:secret@rekor.example" },
-		"query":         func(c *rekor.Config) { c.URL = "https://rekor.example?x=y" },
-		"file":          func(c *rekor.Config) { c.Tiles = "file:///etc" },
-		"no keys":       func(c *rekor.Config) { c.Keys = nil },
-		"nil key":       func(c *rekor.Config) { c.Keys = []crypto.PublicKey{nil} },
-		"foreign key":   func(c *rekor.Config) { c.Keys = []crypto.PublicKey{"text"} },
+		"name":        func(c *rekor.Config) { c.Name = "../x" },
+		"no name":     func(c *rekor.Config) { c.Name = "" },
+		"version":     func(c *rekor.Config) { c.Version = 3 },
+		"no version":  func(c *rekor.Config) { c.Version = 0 },
+		"no URL":      func(c *rekor.Config) { c.URL = "" },
+		"password":    func(c *rekor.Config) { c.URL = "https://a:secret@rekor.example" },
+		"query":       func(c *rekor.Config) { c.URL = "https://rekor.example?x=y" },
+		"file":        func(c *rekor.Config) { c.Tiles = "file:///etc" },
+		"no keys":     func(c *rekor.Config) { c.Keys = nil },
+		"nil key":     func(c *rekor.Config) { c.Keys = []crypto.PublicKey{nil} },
+		"foreign key": func(c *rekor.Config) { c.Keys = []crypto.PublicKey{"text"} },
+		"small RSA": func(c *rekor.Config) {
+			c.Version, c.Keys = 1, []crypto.PublicKey{&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}}
+		},
+		"RSA in v2": func(c *rekor.Config) {
+			c.Keys = []crypto.PublicKey{&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537}}
+		},
 		"timeout":       func(c *rekor.Config) { c.Timeout = -1 },
 		"tiles of a v1": func(c *rekor.Config) { c.Version, c.Tiles = 1, "https://tiles.example" },
 	} {
