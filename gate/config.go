@@ -27,7 +27,7 @@ const (
 
 // Default values of a configuration.
 const (
-	DefaultListen        = "127.0.0.1:7380"
+	DefaultListen        = "127.0.0.1:7385"
 	DefaultMaxBody       = 32 << 20 // bytes
 	DefaultMaxFiles      = 8192     // of a staged repository
 	DefaultMaxLifetime   = 14 * 24 * time.Hour

@@ -43,11 +43,11 @@ func keyOf(seed []byte) *Key {
 func ParseKey(line string) (*Key, error) {
 	digits, ok := strings.CutPrefix(line, keyPrefix)
 	if !ok {
-		return nil, errors.New("not the key of a gate: it does not begin with " + keyPrefix)
+		return nil, fmt.Errorf("not the key of a gate: want %q at its beginning", keyPrefix)
 	}
 	seed, err := hex.DecodeString(digits)
 	if err != nil || len(seed) != ed25519.SeedSize || digits != strings.ToLower(digits) {
-		return nil, errors.New("not the key of a gate: want 64 lower-case hex digits after " + keyPrefix)
+		return nil, fmt.Errorf("not the key of a gate: want 64 lower-case hex digits after %q", keyPrefix)
 	}
 	return keyOf(seed), nil
 }

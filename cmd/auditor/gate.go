@@ -32,7 +32,7 @@ publish, and signs the timestamp only if all of it is logged and witnessed. docs
 says what that takes, and what it cannot do.`,
 		Example: `  auditor gate key --out gate.key
   auditor gate serve --config gate.toml
-  auditor gate status http://127.0.0.1:7380`,
+  auditor gate status http://127.0.0.1:7385`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(newGateServe(), newGateKey(), newGateStatus())

@@ -22,7 +22,7 @@ last. A repository needs a look if its root does not name the gate's key, or its
 timestamp has expired.
 
 Exit codes: 0 all is well; 1 a repository needs a look; 2 the gate cannot be asked.`,
-		Example: `  auditor gate status http://127.0.0.1:7380
+		Example: `  auditor gate status http://127.0.0.1:7385
   auditor gate status --json https://gate.example`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
