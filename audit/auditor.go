@@ -13,6 +13,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
+// DefaultStale is a Config's Stale.
+const DefaultStale = time.Hour
+
 // Config configures an Auditor.
 type Config struct {
 	Source Source         // required
@@ -37,6 +40,9 @@ type Config struct {
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time
+	// Stale is how long, with Confirm, the log may show an older checkpoint than one that was
+	// verified, at each look, before that is the finding rollback; 0 means DefaultStale.
+	Stale time.Duration
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
 	// Wake, if not nil, ends the pause of Run: there is something to look at.
@@ -122,6 +128,7 @@ type Auditor struct {
 	far                              map[string]bool // witnesses whose clock was far from the auditor's
 
 	doubted   map[doubtKey]*doubt // what was served wrong
+	right     map[Kind]bool       // no finding of such a kind about checkpoints is in the state
 	stepBegan time.Time           // the running step, or the last
 	answered  bool                // in this step a checkpoint of the log was read
 
@@ -142,6 +149,9 @@ type claim struct {
 func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	if cfg.Source == nil || cfg.Policy == nil {
 		return nil, errors.New("an auditor needs a source and a policy")
+	}
+	if cfg.Stale == 0 {
+		cfg.Stale = DefaultStale
 	}
 	if cfg.Interval == 0 {
 		cfg.Interval = 5 * time.Second

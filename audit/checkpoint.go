@@ -29,7 +29,9 @@ func (a *Auditor) follow(ctx context.Context) error {
 	var short *proofs.QuorumError
 	if err == nil || errors.As(err, &short) {
 		a.answered = true
-		a.servedRight(doubtKey{kind: BadSignature})
+		if err := a.checkpointRight(ctx, BadSignature); err != nil {
+			return err
+		}
 	}
 	switch {
 	case short != nil:
@@ -71,7 +73,9 @@ func (a *Auditor) follow(ctx context.Context) error {
 		a.recordRollback(ctx, seen)
 		return nil
 	}
-	a.servedRight(doubtKey{kind: Rollback})
+	if err := a.checkpointRight(ctx, Rollback); err != nil {
+		return err
+	}
 	if c.Tree.N > a.tree.Size() || a.verified == nil {
 		return a.extend(ctx, c, signed)
 	}
@@ -135,6 +139,9 @@ func (a *Auditor) recordFork(older, newer claim, prefix proofs.Hash, evidence ..
 	a.record(f)
 }
 
+// rollbackProof is the evidence of a rollback that signatures prove.
+const rollbackProof = "rollback.accusation"
+
 // recordRollback says that the log serves less than it did; of a copy, that it is behind,
 // unless signatures say that somebody went back. Where the tree that
 // was verified does not even begin with what is served now, it is a fork.
@@ -150,7 +157,7 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	f.Evidence = []Evidence{evidenceFile("verified.note", a.highest.note), evidenceFile("served.note", now.note)}
 	if b, err := evidence.RolledBack(ctx, a.highest.note, now.note, a.cfg.Policy.Keys()...); err == nil {
 		// A witness, or its clock, went back with the log. Otherwise the smaller checkpoint may be old.
-		f.Evidence, f.proved = []Evidence{evidenceFile("rollback.accusation", b)}, true
+		f.Evidence, f.proved = []Evidence{evidenceFile(rollbackProof, b)}, true
 	} else if a.cfg.Copy {
 		a.passing = append(a.passing, newFinding(CopyBehind, "the copy of the log ends at size %d, and size %d was verified before: nothing newer can be read from it", now.tree.N, a.highest.tree.N))
 		return

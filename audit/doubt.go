@@ -1,16 +1,20 @@
 package audit
 
 import (
+	"context"
 	"slices"
 	"time"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file is about what a log served wrong without having signed it. A cache, a network that
-// wants a log-in first, or anybody on the way can do that once, past caches as well. With
+// wants a log-in first, or anybody on the way can do that, past caches as well. With
 // Config.Confirm such an answer accuses nobody before a later look has seen it too; until
-// then it is in doubt, and nobody can vouch. What the log has signed twice never waits.
+// then it is in doubt. An older checkpoint is what the log signed, and proves nothing: it is
+// in doubt for Config.Stale. While something is served wrong, nobody can vouch; once it is
+// served right, the finding is gone. What the log has signed twice never waits, and lasts.
 
 // doubtKey tells apart what is in doubt. It is the same at each look, where sentences are not
 // while a log grows.
@@ -65,8 +69,12 @@ func (a *Auditor) doubts(f *Finding) bool {
 		a.doubted[key] = d
 		return true
 	}
+	wait := a.cfg.Interval
+	if f.Kind == Rollback {
+		wait = max(wait, a.cfg.Stale)
+	}
 	// A step that cannot read a checkpoint cannot tell the log from the way to it.
-	if a.stepBegan.Sub(d.seen) >= a.cfg.Interval && (a.answered || f.Kind == BadSignature) {
+	if a.stepBegan.Sub(d.seen) >= wait && (a.answered || f.Kind == BadSignature) {
 		d.sure = true
 	}
 	return !d.sure
@@ -74,6 +82,38 @@ func (a *Auditor) doubts(f *Finding) bool {
 
 // servedRight ends the doubt about something, because it was served right, or not at all.
 func (a *Auditor) servedRight(key doubtKey) { delete(a.doubted, key) }
+
+// checkpointRight ends what was found, or is in doubt, of checkpoints that were served wrong.
+func (a *Auditor) checkpointRight(ctx context.Context, kind Kind) error {
+	a.servedRight(doubtKey{kind: kind})
+	if a.right[kind] {
+		return nil
+	}
+	var gone []tuf.Digest
+	err := a.db.OfKind(ctx, string(kind), func(kept state.Finding) error {
+		f, err := FindingOf(kept, 0)
+		if err == nil && unproved(&f) {
+			gone = append(gone, kept.Sum)
+		}
+		return err
+	})
+	for _, sum := range gone {
+		if err == nil {
+			err = a.db.FindingGone(ctx, sum, a.cfg.Now())
+		}
+	}
+	a.right[kind] = err == nil
+	return err
+}
+
+// unproved reports whether a finding that was kept is about what was served wrong and has been
+// signed by nobody, or by the log once.
+func unproved(f *Finding) bool {
+	if _, is := doubtful(f); !is {
+		return false
+	}
+	return !slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return e.Name == rollbackProof })
+}
 
 // wrongAgain notes that the log serves the file of a leaf wrong again.
 func (a *Auditor) wrongAgain(repository tuf.Digest, index int64, bad *badBlob) {

@@ -45,7 +45,7 @@ func failing(b []byte) ([]byte, error) {
 func confirming(interval time.Duration) func(*audit.Config) {
 	return func(c *audit.Config) {
 		withoutPacks(c)
-		c.Confirm, c.Interval = true, interval
+		c.Confirm, c.Interval, c.Stale = true, interval, interval
 	}
 }
 
@@ -127,6 +127,58 @@ func TestWrongInPassing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A cache that shows an older checkpoint accuses nobody before it has done so at each look for
+// Config.Stale. It stops nobody for good, and is over when the log shows the newer one.
+func TestStaleCheckpoint(t *testing.T) {
+	h := newHistory(t)
+	h.growBy(1)
+	dir := t.TempDir()
+	with := func(stale time.Duration) func(*audit.Config) {
+		return func(c *audit.Config) {
+			confirming(1)(c)
+			c.StateDir, c.Stale = dir, stale
+		}
+	}
+	a := newAuditor(t, h.Log, with(0))
+	step(t, a)
+	h.Serve(h.Checkpoint(h.Size()-1, 2))
+	for range 3 {
+		r := step(t, a)
+		s, err := a.Standing(t.Context())
+		must(t, err)
+		if count(r.Findings, audit.Rollback) != 0 || count(r.Findings, audit.WrongAnswer) != 1 || s.Vouches() || len(s.Against) > 0 {
+			t.Fatalf("an older checkpoint: %s, against %v", kinds(r.Findings), s.Against)
+		}
+	}
+	h.Publish(2)
+	step(t, a)
+	must(t, a.Close())
+	a = newAuditor(t, h.Log, with(1))
+	standing := func(what string, rollback int, vouches bool) {
+		t.Helper()
+		step(t, a)
+		s, err := a.Standing(t.Context())
+		must(t, err)
+		r := report(t, a)
+		if count(r.Findings, audit.Rollback) != rollback || s.Vouches() != vouches || len(s.Against) > 0 || (rollback > 0) != strings.Contains(s.Unchecked, "after one of size") {
+			t.Fatalf("%s: %s, unchecked %q, against %v", what, kinds(r.Findings), s.Unchecked, s.Against)
+		}
+	}
+	standing("right", 0, true)
+	h.Serve(h.Checkpoint(h.Size()-1, 2))
+	step(t, a)
+	standing("for long", 1, false)
+	h.Publish(2)
+	standing("right again", 0, true)
+	h.Serve(h.Checkpoint(h.Size()-1, 2))
+	step(t, a)
+	standing("again for long", 1, false)
+	must(t, a.Close())
+	h.Publish(2)
+	a = newAuditor(t, h.Log, with(1))
+	standing("right again after a restart", 0, true)
 }
 
 // What the log signed twice does not wait.

@@ -233,6 +233,7 @@ func (a *Auditor) settleOne(ctx context.Context, f Finding, scope state.Scope) e
 	if scope == state.Lasting && a.doubts(&f) {
 		return nil
 	}
+	delete(a.right, f.Kind)
 	kept, err := a.db.CountFindings(ctx, string(f.Kind), f.Repository)
 	if err != nil {
 		return err

@@ -261,7 +261,7 @@ func TestLiesOverTime(t *testing.T) {
 			func(h *history) { h.turnInto(next, func(o *history) { o.grow("right"); o.grow("right again") }) }}},
 		{"a smaller tree", func(h *history) { h.grow("5") }, "rollback@-1", audit.Tampering, "of size 9 after one of size 10", []func(*history){
 			func(h *history) { h.Serve(h.Checkpoint(int64(next), 2)) }}},
-		{"a smaller tree, and then the right one", func(h *history) { h.grow("5") }, "rollback@-1", audit.Tampering, "of size 9 after one of size 10", []func(*history){
+		{"a smaller tree, and then the right one", func(h *history) { h.grow("5") }, "", "", "", []func(*history){
 			func(h *history) { h.Serve(h.Checkpoint(int64(next), 2)) }, func(h *history) { h.Publish(2) }}},
 		{"an empty tree after one with entries", func(*history) {}, "rollback@-1", audit.Tampering, "of size 0 after one of size 9", []func(*history){
 			func(h *history) { h.Serve(h.Checkpoint(0, 2)) }}},

@@ -59,7 +59,7 @@ func (a *Auditor) remember(ctx context.Context) error {
 	a.claims, a.smaller, a.tiles, a.bundles = map[int64][]claim{}, nil, nil, nil
 	a.repos, a.held, a.due, a.pending = map[tuf.Digest]*repository{}, 0, nil, nil
 	a.blind, a.unseen, a.waiting = map[tuf.Digest]*blindness{}, map[tuf.Digest]tuf.Digest{}, map[tuf.Digest][]tuf.Digest{}
-	a.rejudging, a.again = nil, map[tuf.Digest]bool{}
+	a.rejudging, a.again, a.right = nil, map[tuf.Digest]bool{}, map[Kind]bool{}
 	a.committed, a.committedAt = a.next, time.Now()
 	a.highest, a.origin, a.oldNotes = claim{}, "", nil
 	if err := a.rememberNotes(ctx); err != nil {

@@ -191,8 +191,9 @@ type Standing struct {
 	// outage, or leaves that wait. It is empty if every leaf was judged and every tile and
 	// blob was there.
 	Unchecked string
-	// Against are the findings that are there and that the log answers for: tampering, and
-	// entries that cannot be judged. They are in the state, and Lived.
+	// Against are the findings that are there and that the log answers for: tampering that it
+	// signed, and entries that cannot be judged. They are in the state, and Lived. What is
+	// only served wrong is Unchecked as long as it is, because others than the log can do that.
 	Against []Finding
 }
 
@@ -221,7 +222,13 @@ func (a *Auditor) Standing(ctx context.Context) (*Standing, error) {
 		}
 		err := a.db.OfKind(ctx, string(kind), func(f state.Finding) error {
 			found, err := FindingOf(f, replay)
-			s.Against = append(s.Against, found)
+			switch {
+			case err != nil:
+			case !unproved(&found):
+				s.Against = append(s.Against, found)
+			case s.Unchecked == "":
+				s.Unchecked = found.Sentence
+			}
 			return err
 		})
 		if err != nil {

@@ -105,13 +105,29 @@ func (v Versions) has(version, had int64) bool {
 	if v.Next {
 		return version == had+1
 	}
-	return v.First <= version && version <= v.Last
+	return v.First <= version && version <= v.last(had)
+}
+
+// MaxJump is how far above what a role had, or above its beginning, the version of a release may
+// be by a line without a last version. A thief of the keys who releases the highest version there
+// is leaves room for no other.
+const MaxJump = 1000
+
+// last is the last version that is expected of a role that had another.
+func (v Versions) last(had int64) int64 {
+	if v.Last < tuf.MaxVersion {
+		return v.Last
+	}
+	return min(max(v.First, had)+MaxJump, tuf.MaxVersion)
 }
 
 // words says which version is expected of a role that had another.
 func (v Versions) words(had int64) string {
 	if v.Next {
 		return fmt.Sprint(had + 1)
+	}
+	if last := v.last(had); last != v.Last {
+		return fmt.Sprintf("%d-%d", max(v.First, had+1), last)
 	}
 	return v.String()
 }

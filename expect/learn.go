@@ -64,7 +64,8 @@ const (
 func Learn(history []Released) *Proposal {
 	p := &Proposal{Outside: []Outside{}, Roles: []RoleHistory{}, Expectations: &Expectations{}}
 	releases := p.releases(history)
-	groups := group(releases)
+	// Of a root that nothing followed nothing was learnt, and a line would give power.
+	groups := slices.DeleteFunc(group(releases), func(g *roleGroup) bool { return g.line == tuf.RoleRoot && !g.follow })
 	for _, g := range groups {
 		p.Expectations.Releases = append(p.Expectations.Releases, g.propose())
 	}
@@ -140,6 +141,7 @@ type roleGroup struct {
 	line    string // the role, or a pattern
 	roles   map[string]bool
 	gap     bool
+	follow  bool     // a release followed another
 	added   []string // paths that were added
 	changed []string // paths of which the file changed
 	removed []string
@@ -184,6 +186,7 @@ func group(releases []Released) []*roleGroup {
 
 // add notes what a release did.
 func (g *roleGroup) add(before, m *tuf.Metadata) {
+	g.follow = true
 	g.gap = g.gap || m.Version != before.Version+1
 	if m.Targets == nil {
 		return
@@ -362,7 +365,11 @@ func (p *Proposal) rehearse(releases []Released, groups []*roleGroup) {
 func (p *Proposal) Draft() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, "# "+format+"\n", args...) }
-	say("Proposed from a history: of %s it would have expected %d, and not %d.", plural(p.Releases, "release"), p.Expected, len(p.Outside))
+	if p.Releases == 0 {
+		say("Proposed from a history in which no release followed another of its role: nothing was learnt.")
+	} else {
+		say("Proposed from a history: of %s that followed another it would have expected %d, and not %d.", plural(p.Releases, "release"), p.Expected, len(p.Outside))
+	}
 	for _, o := range p.Outside[:min(len(p.Outside), maxNames)] {
 		say("  %s %d: %s", tuf.Word(o.Role), o.Version, o.Why)
 	}
@@ -383,7 +390,11 @@ func (p *Proposal) Draft() string {
 		if h.Roles > 1 {
 			who = fmt.Sprintf("%d roles %s", h.Roles, who)
 		}
-		say("%s: %s, %d of them signed again without a change.", who, plural(h.Releases, "release"), h.SignedAgain)
+		if h.Releases == 0 {
+			say("%s: nothing followed the first release. This line is what most need.", who)
+		} else {
+			say("%s: %s that followed another, %d of them signed again without a change.", who, plural(h.Releases, "release"), h.SignedAgain)
+		}
 		r.lines(line)
 	}
 	return b.String()

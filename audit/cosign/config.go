@@ -90,10 +90,14 @@ func (c *Config) ledgerDir(dir string) string {
 	return filepath.Clean(dir) + ".ledger"
 }
 
-// Create makes what a Cosigner needs: the key files of the configuration that do not
-// exist, an Ed25519 key first, an empty state in dir and an empty ledger. It returns the
-// public keys. It refuses to replace a state or a ledger.
-func Create(dir string, cfg Config) ([]proofs.Key, error) {
+// ErrKeysExist means that a key is there already, which may have cosigned.
+var ErrKeysExist = errors.New("there is a key already, and an empty state knows nothing of what it has cosigned: a log could have a second history cosigned")
+
+// Create makes what a Cosigner needs: the key files of the configuration, an Ed25519 key first,
+// an empty state in dir and an empty ledger. It returns the public keys. It refuses to
+// replace a state or a ledger. Keys that exist, those of an ssh-agent too, are taken only
+// if unused says that they have never cosigned: ErrKeysExist.
+func Create(dir string, cfg Config, unused bool) ([]proofs.Key, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -102,6 +106,16 @@ func Create(dir string, cfg Config) ([]proofs.Key, error) {
 			return nil, fmt.Errorf("%s exists already and is not replaced: an auditor that forgets what it cosigned can be made to cosign a fork", path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
+		}
+	}
+	if !unused {
+		if cfg.SSHAgent != "" {
+			return nil, fmt.Errorf("the ssh-agent %s: %w", cfg.SSHAgent, ErrKeysExist)
+		}
+		for _, path := range cfg.Keys {
+			if _, err := os.Lstat(path); err == nil {
+				return nil, fmt.Errorf("%s: %w", path, ErrKeysExist)
+			}
 		}
 	}
 	if err := makeKeys(cfg); err != nil {

@@ -43,12 +43,12 @@ type Cosigner struct {
 	closers []func() error
 
 	mu   sync.Mutex
-	logs map[string]*followed // by name
+	logs map[string]*followed // by origin
 }
 
 // followed is a log that is followed.
 type followed struct {
-	name string
+	origin string
 
 	stepping sync.Mutex // one Step of a log at a time
 	looked   bool       // at what the log shows of this auditor
@@ -57,7 +57,7 @@ type followed struct {
 	private  error      // what only the operator is told of why
 
 	// The rest is under Cosigner.mu.
-	origin string
+	name   string // in the configuration, as it was last; empty: none yet, or another log has it
 	why    string // the newest checkpoint is not cosigned; empty: it is
 	detail string // of why, for the operator alone: it may have paths and addresses
 	served []byte // what was cosigned last, with all signatures
@@ -221,7 +221,7 @@ func (c *Cosigner) restore(ctx context.Context) error {
 		if err := c.serve(l, log.Latest, kept); err != nil {
 			return err
 		}
-		c.logs[byOrigin+log.Origin] = l
+		c.logs[log.Origin] = l
 	}
 	return nil
 }
@@ -230,10 +230,6 @@ func (c *Cosigner) restore(ctx context.Context) error {
 func (c *Cosigner) noteFile(origin string) string {
 	return filepath.Join(c.dir, witness.HashOrigin(origin).String()+".note")
 }
-
-// byOrigin begins the names of logs that were cosigned and of which it is not known how
-// they are named now.
-const byOrigin = "\x00"
 
 // Look is what an auditor has seen of a log in a step.
 type Look struct {
@@ -254,7 +250,7 @@ type Look struct {
 // error means that the cosigner's own state or keys fail; why a checkpoint is not cosigned
 // is in the Status.
 func (c *Cosigner) Step(ctx context.Context, look Look) error {
-	l := c.followed(look.Log)
+	l := c.followed(&look)
 	l.stepping.Lock()
 	defer l.stepping.Unlock()
 	l.private = nil
@@ -270,13 +266,30 @@ func (c *Cosigner) Step(ctx context.Context, look Look) error {
 	return err
 }
 
-func (c *Cosigner) followed(name string) *followed {
+// followed returns the log that was looked at. A log is what its origin says: its name in the
+// configuration may become another, and another log's.
+func (c *Cosigner) followed(look *Look) *followed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.logs[name] == nil {
-		c.logs[name] = &followed{name: name, why: "not looked at since the start"}
+	if look.Standing.Checkpoint == nil {
+		for _, l := range c.logs {
+			if l.name == look.Log && slices.ContainsFunc(look.Policy.Logs, func(p proofs.PolicyLog) bool { return p.Key.Name() == l.origin }) {
+				return l
+			}
+		}
+		return &followed{} // nothing is known of it
 	}
-	return c.logs[name]
+	origin := look.Standing.Checkpoint.Origin
+	for _, other := range c.logs {
+		if other.name == look.Log {
+			other.name = ""
+		}
+	}
+	if c.logs[origin] == nil {
+		c.logs[origin] = &followed{origin: origin, why: "not looked at since the start"}
+	}
+	c.logs[origin].name = look.Log
+	return c.logs[origin]
 }
 
 // step returns why the newest checkpoint is not cosigned, "" if it is.
@@ -286,7 +299,7 @@ func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string
 		return l.unchecked(look.Standing), nil
 	}
 	id := witness.HashOrigin(cp.Origin)
-	log, err := c.known(ctx, l, cp, look)
+	log, err := c.known(ctx, cp, look)
 	if err != nil {
 		return "", err
 	}
@@ -319,15 +332,8 @@ func (c *Cosigner) step(ctx context.Context, l *followed, look Look) (why string
 }
 
 // known makes the log known to the state, and returns it.
-func (c *Cosigner) known(ctx context.Context, l *followed, cp *proofs.SignedCheckpoint, look Look) (witness.Log, error) {
+func (c *Cosigner) known(ctx context.Context, cp *proofs.SignedCheckpoint, look Look) (witness.Log, error) {
 	id := witness.HashOrigin(cp.Origin)
-	c.mu.Lock()
-	if before := c.logs[byOrigin+cp.Origin]; before != nil {
-		l.served, l.tag = before.served, before.tag
-		delete(c.logs, byOrigin+cp.Origin)
-	}
-	l.origin = cp.Origin
-	c.mu.Unlock()
 	log, err := c.store.Log(ctx, id)
 	if errors.Is(err, witness.ErrUnknownLog) {
 		err = c.store.AddLog(ctx, witness.NewLog{Key: cp.Log, Origin: cp.Origin, URL: strings.TrimSuffix(look.URL, "/")})

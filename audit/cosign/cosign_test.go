@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -54,7 +55,7 @@ func newWorld(t *testing.T) *world {
 		Name: "auditor.example", Keys: []string{filepath.Join(w.dir, "ed25519.key"), filepath.Join(w.dir, "mldsa.key")},
 		Now: func() time.Time { return w.now },
 	}
-	_, err = cosign.Create(w.state(), w.cfg)
+	_, err = cosign.Create(w.state(), w.cfg, false)
 	w.must(err)
 	w.open()
 	return w
@@ -188,7 +189,7 @@ func TestCosignsWhatWasAudited(t *testing.T) {
 		t.Fatalf("serves size %d with %d cosignatures, want those of two witnesses and two keys", cp.Tree.N, len(cp.Cosignatures))
 	}
 	// A policy without the auditor reads it, too; one with it refuses what is not audited.
-	if _, err := w.log.Policy().OpenCheckpoint(w.c.Cosigned("example")); err != nil {
+	if _, err := w.log.Policy().OpenCheckpoint(w.c.Cosigned(audittest.Origin)); err != nil {
 		t.Error(err)
 	}
 	policy, err := proofs.ParsePolicy([]byte(w.policyText()))
@@ -202,9 +203,9 @@ func TestCosignsWhatWasAudited(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	// The same tree again is the same cosignature, until that is old.
-	before := w.c.Cosigned("example")
+	before := w.c.Cosigned(audittest.Origin)
 	w.now = w.now.Add(time.Minute)
-	if w.look(); string(w.c.Cosigned("example")) != string(before) {
+	if w.look(); string(w.c.Cosigned(audittest.Origin)) != string(before) {
 		t.Error("another cosignature after a minute")
 	}
 	w.now = w.now.Add(time.Hour - time.Minute)
@@ -212,12 +213,12 @@ func TestCosignsWhatWasAudited(t *testing.T) {
 		t.Errorf("after an hour: %+v", s)
 	}
 	// What was signed lasts, byte for byte but for the witnesses' signatures until the next look.
-	after := w.c.Cosigned("example")
+	after := w.c.Cosigned(audittest.Origin)
 	w.reopen()
 	if s, err := w.c.Status(t.Context()); err != nil || len(s.Logs) != 1 || s.Logs[0].Size != w.log.Size() {
 		t.Fatalf("after a restart: %+v, %v", s, err)
 	}
-	if w.look(); string(w.c.Cosigned("example")) != string(after) {
+	if w.look(); string(w.c.Cosigned(audittest.Origin)) != string(after) {
 		t.Error("another cosignature after a restart")
 	}
 	if _, err := cosign.Open(t.Context(), w.state(), w.cfg); !errors.Is(err, lockfile.ErrHeld) {
@@ -266,36 +267,39 @@ func TestCopyIsNotWhole(t *testing.T) {
 	}
 }
 
-// Wrong bytes stop it until a person acts, also when the right ones are back.
-func TestWrongFileLatches(t *testing.T) {
+// While wrong bytes are served nothing is signed, and nothing is stopped: anybody on the way
+// can serve them.
+func TestWrongFileWaits(t *testing.T) {
 	w := newWorld(t)
 	w.look()
 	size := w.log.Size()
 	file := w.release("app 2")
 	w.log.Spoil(audittest.BlobPath(file), audittest.Flip(1, 2))
-	s := w.look()
-	if s.Size != size || !s.Stopped() || len(s.Latched[0].Findings) != 1 || !strings.Contains(s.Why, s.Latched[0].Findings[0][:12]) {
-		t.Fatalf("wrong bytes: %+v", s)
+	for range 3 {
+		if s := w.look(); s.Size != size || s.Stopped() || s.Why == "" {
+			t.Fatalf("wrong bytes: %+v", s)
+		}
 	}
 	w.log.Spoil(audittest.BlobPath(file), nil)
 	w.look()
-	w.reopen()
-	if s := w.look(); s.Size != size || !s.Stopped() || len(s.Latched) != 1 {
-		t.Fatalf("with the right bytes again, and after a restart: %+v", s)
+	if s := w.look(); s.Size != w.log.Size() || s.Why != "" {
+		t.Fatalf("with the right bytes again: %+v", s)
 	}
-	if _, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, " ", w.now); err == nil {
-		t.Error("resumed without a reason")
+}
+
+// resume accepts everything that stops cosigning.
+func (w *world) resume(reason string) ([]cosign.Latch, error) {
+	w.Helper()
+	a := cosign.Acceptance{Reason: reason}
+	s, err := cosign.ReadStatus(w.Context(), w.state())
+	w.must(err)
+	for _, l := range s.Logs {
+		for _, latch := range l.Latched {
+			a.Findings = append(a.Findings, latch.Accept...)
+			a.Fork = a.Fork || len(latch.Findings) == 0
+		}
 	}
-	cleared, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, "a cache had a bad disk", w.now)
-	if err != nil || len(cleared) != 1 {
-		t.Fatalf("%+v, %v", cleared, err)
-	}
-	if _, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, "twice", w.now); !errors.Is(err, cosign.ErrNotStopped) {
-		t.Errorf("resumed twice: %v", err)
-	}
-	if s := w.resumed(); s.Size != w.log.Size() || len(s.Past) != 1 || s.Past[0].Reason != "a cache had a bad disk" {
-		t.Fatalf("resumed: %+v", s)
-	}
+	return cosign.Resume(w.Context(), w.state(), audittest.Origin, a, w.now)
 }
 
 // resumed looks until the running cosigner has noticed that another process resumed it.
@@ -329,8 +333,23 @@ func TestFalseAdmissionLatches(t *testing.T) {
 			t.Fatalf("a false admission: %+v", s)
 		}
 	}
-	_, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, "known, and published at example.com/incident", w.now)
-	w.must(err)
+	if _, err := w.resume(" "); err == nil {
+		t.Error("resumed without a reason")
+	}
+	// What came since a person looked is not accepted with it.
+	stopping := w.status().Latched[0].Accept
+	for _, ids := range [][]string{nil, {"000000000000"}, {stopping[0][:11]}} {
+		if _, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, cosign.Acceptance{Findings: ids, Fork: true, Reason: "x"}, w.now); !errors.Is(err, cosign.ErrNotAccepted) || !strings.Contains(err.Error(), stopping[0]) {
+			t.Errorf("resumed by %q: %v", ids, err)
+		}
+	}
+	cleared, err := w.resume("known, and published at example.com/incident")
+	if err != nil || len(cleared) != 1 {
+		t.Fatalf("%+v, %v", cleared, err)
+	}
+	if _, err := w.resume("twice"); !errors.Is(err, cosign.ErrNotStopped) {
+		t.Errorf("resumed twice: %v", err)
+	}
 	if s := w.resumed(); s.Size != w.log.Size() {
 		t.Fatalf("resumed: %+v", s)
 	}
@@ -361,7 +380,7 @@ func TestFalseAdmissionLatches(t *testing.T) {
 	if s := w.status(); len(s.Latched) != 1 || !slices.Equal(s.Latched[0].Findings, []string{lived.ID}) {
 		t.Errorf("what was accepted came back: %+v", s)
 	}
-	_, err = cosign.Resume(t.Context(), w.state(), audittest.Origin, "known", w.now)
+	_, err = w.resume("known")
 	w.must(err)
 	w.resumed()
 	size = w.log.Size()
@@ -372,7 +391,7 @@ func TestFalseAdmissionLatches(t *testing.T) {
 	}
 	// What was accepted is that finding. Another whose id begins with the same 48 bits, which
 	// costs a log half a minute, is none that anybody accepted, and its evidence is its own.
-	_, err = cosign.Resume(t.Context(), w.state(), audittest.Origin, "known", w.now)
+	_, err = w.resume("known")
 	w.must(err)
 	accepted := w.resumed()
 	standing, err := w.auditor.Standing(t.Context())
@@ -407,6 +426,92 @@ func TestForkLatches(t *testing.T) {
 	}
 	if got := w.served().Tree; got != honest {
 		t.Errorf("serves %v, want %v", got, honest)
+	}
+	accept := cosign.Acceptance{Findings: w.status().Latched[0].Accept, Reason: "a cache had a bad disk"}
+	if _, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, accept, w.now); !errors.Is(err, cosign.ErrNotAccepted) || !strings.Contains(err.Error(), "--fork") {
+		t.Errorf("a fork is accepted as if it were none: %v", err)
+	}
+}
+
+// A cache that shows an older checkpoint stops nobody.
+func TestStaleCheckpointWaits(t *testing.T) {
+	w := newWorld(t)
+	w.release("app 2")
+	w.look()
+	w.log.Serve(w.log.Checkpoint(w.log.Size()-1, 2))
+	for range 3 {
+		if s := w.look(); s.Size != w.log.Size() || s.Stopped() {
+			t.Fatalf("an older checkpoint: %+v", s)
+		}
+	}
+	w.release("app 3")
+	if s := w.look(); s.Size != w.log.Size() || s.Stopped() {
+		t.Fatalf("the newest again: %+v", s)
+	}
+}
+
+// A log is what its origin says, and is served as that, whatever it is called.
+func TestRenamedLog(t *testing.T) {
+	w := newWorld(t)
+	w.look()
+	w.release("app 2")
+	for _, name := range []string{"renamed", "again"} {
+		_, err := w.auditor.Step(t.Context())
+		w.must(err)
+		standing, err := w.auditor.Standing(t.Context())
+		w.must(err)
+		_, err = mirror.Update(t.Context(), mirror.Config{Dir: w.mirror(), Source: w.log.Source(), Policy: w.log.Policy()})
+		w.must(err)
+		w.must(w.c.Step(t.Context(), cosign.Look{Log: name, URL: w.url, Policy: w.log.Policy(), Standing: standing, Mirror: w.mirror()}))
+		for range 20 {
+			if got := w.servedSize(); got != w.log.Size() {
+				t.Fatalf("as %q: size %d is served, want %d", name, got, w.log.Size())
+			}
+		}
+		if s, err := w.c.LogStatus(t.Context(), name); err != nil || s == nil || s.Size != w.log.Size() {
+			t.Errorf("%+v, %v", s, err)
+		}
+		w.release("app " + name)
+	}
+	// The name means another log now, of which nothing was cosigned.
+	other := audittest.NewOf(t, "other.test/log")
+	if w.c.Cosigned(other.Signer.Key().Name()) != nil {
+		t.Error("a checkpoint of another log")
+	}
+	standing, err := w.auditor.Standing(t.Context())
+	w.must(err)
+	w.must(w.c.Step(t.Context(), cosign.Look{Log: "again", Policy: other.Policy(), Standing: &audit.Standing{Unchecked: "no checkpoint of the log was verified"}}))
+	if s, err := w.c.LogStatus(t.Context(), "again"); err != nil || s != nil && strings.Contains(s.Why, "could be checked") {
+		t.Errorf("the other log's trouble is said of this one (%d): %+v, %v", standing.Checkpoint.Tree.N, s, err)
+	}
+}
+
+// Files of the copy that are lost are copied again, and while the log does not serve them
+// nothing is cosigned.
+func TestLostFiles(t *testing.T) {
+	w := newWorld(t)
+	w.look()
+	size := w.log.Size()
+	first := audittest.BlobPath(w.file(tuf.RoleRoot))
+	lose := func() {
+		w.must(filepath.WalkDir(w.mirror(), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.Contains(path, "/blob/") {
+				return os.Remove(path)
+			}
+			return err
+		}))
+	}
+	lose()
+	w.log.Spoil(first, audittest.Missing)
+	w.release("app 2")
+	w.look()
+	if s := w.look(); s.Size != size || s.Stopped() || !strings.Contains(s.Why, "does not serve 1 of its files") {
+		t.Fatalf("a file is lost: %+v", s)
+	}
+	w.log.Spoil(first, nil)
+	w.look()
+	if s := w.look(); s.Size != w.log.Size() || s.Why != "" {
+		t.Fatalf("it is there again: %+v", s)
 	}
 }
 
@@ -454,7 +559,7 @@ func TestRestored(t *testing.T) {
 	if s := w.look(); !s.Stopped() || s.Size >= size {
 		t.Fatalf("with a state of yesterday: %+v", s)
 	}
-	_, err := cosign.Resume(t.Context(), w.state(), audittest.Origin, "restored on purpose", w.now)
+	_, err := w.resume("restored on purpose")
 	w.must(err)
 	if s := w.resumed(); s.Size != w.log.Size() {
 		t.Fatalf("resumed: %+v", s)
@@ -471,7 +576,7 @@ func TestRestored(t *testing.T) {
 	if _, err := cosign.Open(t.Context(), w.state(), w.cfg); err == nil || !strings.Contains(err.Error(), "make new ones") {
 		t.Errorf("without a state: %v", err)
 	}
-	if _, err := cosign.Create(w.state(), w.cfg); err == nil {
+	if _, err := cosign.Create(w.state(), w.cfg, false); err == nil {
 		t.Error("made a state beside a ledger that knows more")
 	}
 }
@@ -499,7 +604,7 @@ func TestLogKnowsMore(t *testing.T) {
 	if s := w.look(); s.Size != w.log.Size() {
 		t.Fatalf("%+v", s)
 	}
-	audited = w.c.Cosigned("example")
+	audited = w.c.Cosigned(audittest.Origin)
 	w.must(w.c.Close())
 	for _, path := range []string{w.state(), w.state() + ".ledger"} {
 		w.must(os.RemoveAll(path))
@@ -559,13 +664,21 @@ func TestConfigCheck(t *testing.T) {
 func TestKeys(t *testing.T) {
 	dir := t.TempDir()
 	cfg := cosign.Config{Name: "a.example", Keys: []string{filepath.Join(dir, "1.key"), filepath.Join(dir, "2.key")}}
-	keys, err := cosign.Create(filepath.Join(dir, "a"), cfg)
+	keys, err := cosign.Create(filepath.Join(dir, "a"), cfg, false)
 	if err != nil || len(keys) != 2 || keys[0].Algorithm() != proofs.CosignatureV1 || keys[1].Algorithm() != proofs.MLDSA44 {
 		t.Fatalf("%v, %v", keys, err)
 	}
+	// Keys that exist may have cosigned, which an empty state does not know.
+	if _, err := cosign.Create(filepath.Join(dir, "b"), cfg, false); !errors.Is(err, cosign.ErrKeysExist) || !strings.Contains(err.Error(), cfg.Keys[0]) {
+		t.Errorf("took keys that exist: %v", err)
+	}
+	agent := cosign.Config{Name: "a.example", SSHAgent: filepath.Join(dir, "agent")}
+	if _, err := cosign.Create(filepath.Join(dir, "b"), agent, false); !errors.Is(err, cosign.ErrKeysExist) {
+		t.Errorf("took the key of an agent: %v", err)
+	}
 	other := cfg
 	other.Name = "b.example"
-	if _, err := cosign.Create(filepath.Join(dir, "b"), other); err == nil {
+	if _, err := cosign.Create(filepath.Join(dir, "b"), other, true); err == nil {
 		t.Error("took keys of another name")
 	}
 	one := cfg

@@ -83,7 +83,7 @@ func TestCosignsUntilKilled(t *testing.T) {
 		if err := c.Step(t.Context(), cosign.Look{Log: "example", Policy: l.Policy(), Standing: standing, Mirror: copied}); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("\nserved %s\n", base64.StdEncoding.EncodeToString(c.Cosigned("example")))
+		fmt.Printf("\nserved %s\n", base64.StdEncoding.EncodeToString(c.Cosigned(audittest.Origin)))
 	}
 }
 
@@ -131,7 +131,7 @@ func TestKilled(t *testing.T) {
 		must(os.WriteFile(filepath.Join(dir, file), []byte(s.PrivateKey()), 0o600))
 	}
 	writeBranches(t, dir)
-	keys, err := cosign.Create(filepath.Join(dir, "cosign"), killedConfig(dir))
+	keys, err := cosign.Create(filepath.Join(dir, "cosign"), killedConfig(dir), false)
 	must(err)
 
 	stopped := 0
@@ -179,7 +179,11 @@ func TestKilled(t *testing.T) {
 		// A person goes on, as on the best of days: that must not make it forget.
 		if len(s.Logs) == 1 && s.Logs[0].Stopped() {
 			stopped++
-			_, err := cosign.Resume(t.Context(), filepath.Join(dir, "cosign"), audittest.Origin, "test", time.Now())
+			accept := cosign.Acceptance{Fork: true, Reason: "test"}
+			for _, l := range s.Logs[0].Latched {
+				accept.Findings = append(accept.Findings, l.Accept...)
+			}
+			_, err := cosign.Resume(t.Context(), filepath.Join(dir, "cosign"), audittest.Origin, accept, time.Now())
 			must(err)
 		}
 	}

@@ -18,14 +18,15 @@ import (
 )
 
 // A latch that findings cause has them as its source: findingsSource, and of each its id, which
-// is the whole digest, so that what a person accepts is no other finding's leave, and behind a
-// slash its episode: what was accepted, has gone and came back was not accepted.
+// is the whole digest, so that what a person accepts is no other finding's leave, behind a
+// slash its episode: what was accepted, has gone and came back was not accepted; and its kind.
 const findingsSource = "findings "
 
 // caused is a finding that caused a latch.
 type caused struct {
 	id      string
 	episode int64
+	kind    string // empty: not known
 }
 
 // causesOf returns the findings that a latch is about.
@@ -35,12 +36,13 @@ func causesOf(l witness.Latch) (list []caused) {
 		return nil
 	}
 	for _, word := range strings.Fields(words) {
-		id, episode, _ := strings.Cut(word, "/")
+		id, rest, _ := strings.Cut(word, "/")
+		episode, kind, _ := strings.Cut(rest, "/")
 		n, err := strconv.ParseInt(episode, 10, 64)
 		if err != nil {
 			n = 1
 		}
-		list = append(list, caused{id, n})
+		list = append(list, caused{id, n, kind})
 	}
 	return list
 }
@@ -115,7 +117,7 @@ func unknown(against []audit.Finding, records []sqlite.LatchRecord) (fresh []aud
 func latchFor(found []audit.Finding, now int64) witness.Latch {
 	var ids []string
 	for _, f := range found {
-		ids = append(ids, fmt.Sprintf("%s/%d", f.ID, f.Episode))
+		ids = append(ids, fmt.Sprintf("%s/%d/%s", f.ID, f.Episode, f.Kind))
 	}
 	why := fmt.Sprintf("finding %s (%s): %s", found[0].ShortID(), found[0].Kind, found[0].Sentence)
 	if more := len(found) - 1; more > 0 {
@@ -138,6 +140,7 @@ type Latch struct {
 	Since    string   `json:"since"` // RFC 3339, UTC
 	Why      string   `json:"why"`   // one sentence, which names the finding
 	Findings []string `json:"findings"`
+	Accept   []string `json:"accept"`            // what a person who resumes has to name: short ids of the findings, or of the latch
 	Resumed  string   `json:"resumed,omitempty"` // when a person did, RFC 3339, UTC
 	Reason   string   `json:"reason,omitempty"`  // for that
 }
@@ -246,7 +249,7 @@ func statusOf(ctx context.Context, store *sqlite.Store) (*Status, error) {
 			if r.Origin != log.Origin {
 				continue
 			}
-			l := Latch{Since: utc(r.Since), Why: r.Why, Findings: findingsOf(r.Latch)}
+			l := Latch{Since: utc(r.Since), Why: r.Why, Findings: findingsOf(r.Latch), Accept: toAccept(r.Latch)}
 			if r.Cleared == 0 {
 				one.Latched = append(one.Latched, l)
 				one.Why = stoppedBecause(r.Latch)
@@ -258,34 +261,6 @@ func statusOf(ctx context.Context, store *sqlite.Store) (*Status, error) {
 		s.Logs = append(s.Logs, one)
 	}
 	return s, nil
-}
-
-// ErrNotStopped means that cosigning for a log is not stopped.
-var ErrNotStopped = sqlite.ErrNotLatched
-
-// Resume lets a log be cosigned again, and records the reason. It returns the latches that it
-// has cleared: their findings do not stop the log again. A process that cosigns notices it at
-// its next step.
-func Resume(ctx context.Context, dir, origin, reason string, now time.Time) (cleared []Latch, err error) {
-	if strings.TrimSpace(reason) == "" {
-		return nil, errors.New("give a reason, which is recorded and shown where the cosignatures are served")
-	}
-	store, err := openStore(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	before, err := statusOf(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range before.Logs {
-		if l.Origin == origin {
-			cleared = l.Latched
-		}
-	}
-	_, err = store.ClearLatch(ctx, origin, reason, now.Unix())
-	return cleared, err
 }
 
 // PublicKeys returns the public keys of the state in a directory, the Ed25519 key first.

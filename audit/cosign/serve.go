@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,10 +70,10 @@ func (c *Cosigner) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 	answer(rw, r, "text/plain; charset=utf-8", note, tag)
 }
 
-// Cosigned returns the checkpoint that was cosigned last of the log with a name in the
-// configuration, as it is served; nil if none was.
-func (c *Cosigner) Cosigned(name string) []byte {
-	note, _ := c.servedOf(func(l *followed) bool { return l.name == name })
+// Cosigned returns the checkpoint that was cosigned last of the log with one of these origins, as
+// it is served; nil if none was.
+func (c *Cosigner) Cosigned(origins ...string) []byte {
+	note, _ := c.servedOf(func(l *followed) bool { return slices.Contains(origins, l.origin) })
 	return note
 }
 

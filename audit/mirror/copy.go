@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -23,6 +25,9 @@ const bundlesAtOnce = 4
 // copy copies what the new tree has and the old one has not, and asks once more for the
 // files that were missing.
 func (c *mirror) copy(ctx context.Context) error {
+	if err := c.recheck(); err != nil {
+		return err
+	}
 	if err := c.askAgain(ctx); err != nil {
 		return err
 	}
@@ -208,6 +213,44 @@ func (c *mirror) file(ctx context.Context, sum tuf.Digest, packed []byte) ([]byt
 	}
 	_, err := c.dir.put(path, file)
 	return file, err
+}
+
+// recheckBundles is of how many bundles an update looks whether their files are still there.
+const recheckBundles = 4
+
+// recheck looks at the files of some of the bundles that are copied, which they are is left to
+// chance. Those that are gone, because a disk is bad or somebody made room, are missing, and
+// are asked for like others.
+func (c *mirror) recheck() error {
+	bundles := (c.oldTree().N + proofs.FullWidth - 1) / proofs.FullWidth
+	if bundles == 0 {
+		return nil
+	}
+	first := rand.Int64N(bundles)
+	for i := range min(bundles, recheckBundles) {
+		index := (first + i) % bundles
+		id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.TileWidth(c.oldTree().N, proofs.EntriesLevel, index)}
+		data, err := c.dir.read(id.Path(), audit.MaxBundle)
+		var entries [][]byte
+		if err == nil {
+			entries, err = proofs.ParseEntries(data)
+		}
+		if err != nil {
+			return fmt.Errorf("the copy in %s is damaged; without its file checkpoint it is verified and mended: %s: %w", c.cfg.Dir, id.Path(), err)
+		}
+		for _, name := range pack.Named(entries) {
+			m := Missing{index, name.Digest}
+			info, err := c.dir.root.Stat(filepath.FromSlash("blob/sha256/" + name.Digest.String()))
+			if err == nil && info.Size() > 0 || slices.Contains(c.missing, m) {
+				continue
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			c.missing = append(c.missing, m)
+		}
+	}
+	return nil
 }
 
 // askAgain asks for the files that the log did not serve before. One that comes is put

@@ -184,9 +184,14 @@ func (f *follower) run(ctx context.Context) {
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		err := f.openState(ctx)
 		if err == nil {
-			err = f.a.Run(ctx, func(step audit.StepResult, err error) error { return f.took(ctx, step, err) })
+			err = f.a.Run(ctx, func(step audit.StepResult, err error) error {
+				err = f.took(ctx, step, err)
+				if err == nil {
+					pause = firstPause // it works
+				}
+				return err
+			})
 			err = errors.Join(err, f.a.Close())
-			pause = firstPause
 		}
 		if ctx.Err() != nil {
 			break
@@ -222,7 +227,7 @@ func (f *follower) openState(ctx context.Context) error {
 func (f *follower) auditConfig(src audit.Source) audit.Config {
 	return audit.Config{
 		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
-		Confirm: true, Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
+		Confirm: true, Stale: refusals * f.log.Withheld, Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
 	}
 }
 
@@ -241,7 +246,9 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	var own *audit.StateError
 	done := stepErr == nil || errors.As(stepErr, &own)
 	trouble := troubleOf(step, stepErr)
-	f.say(trouble)
+	if trouble != "" {
+		f.say(trouble)
+	}
 	if step.To > step.From {
 		size := int64(0)
 		if step.Checkpoint != nil {
@@ -299,6 +306,7 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	if err := f.tell(ctx); err != nil {
 		return err
 	}
+	f.say(trouble) // all is well only now
 	f.note(ctx, step, trouble == "" && step.Waiting == 0)
 	if done && step.Waiting == 0 && (first || step.To > step.From) {
 		if err := f.a.Finished(ctx); err != nil {

@@ -144,7 +144,9 @@ func (f *follower) unready() string {
 func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
 	name, path := r.PathValue("log"), r.PathValue("path")
 	final, ok := mirror.Served(path)
-	if !ok || !slices.ContainsFunc(m.all(), func(f *follower) bool { return f.log.Name == name && f.copier != nil }) {
+	all := m.all()
+	i := slices.IndexFunc(all, func(f *follower) bool { return f.log.Name == name && f.copier != nil })
+	if !ok || i < 0 {
 		text(w, http.StatusNotFound, "not found\n")
 		return
 	}
@@ -159,7 +161,7 @@ func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
 	if path == "checkpoint" {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		if m.cosigner != nil {
-			if note := m.cosigner.Cosigned(name); note != nil {
+			if note := m.cosigner.Cosigned(all[i].origins()...); note != nil {
 				whole(w, r, note)
 				return
 			}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,12 +30,13 @@ type line struct {
 	mu sync.Mutex
 	// broken is how the line is broken; 0: it is not.
 	broken int
-	met    int // requests that met it so
+	met    int               // requests that met it so
+	old    map[string][]byte // the first checkpoints that passed, by their paths
 	base   string
 }
 
 // ways are how many ways there are to be broken.
-const ways = 7
+const ways = 8
 
 func (l *line) breakIn(way int) {
 	l.mu.Lock()
@@ -46,6 +48,19 @@ func (l *line) hits() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.met
+}
+
+// first returns the first checkpoint that passed at a path.
+func (l *line) first(path string, body []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.old[path] == nil {
+		if l.old == nil {
+			l.old = map[string][]byte{}
+		}
+		l.old[path] = body
+	}
+	return l.old[path]
 }
 
 // ServeHTTP passes a request on, or fails it.
@@ -88,6 +103,14 @@ func (l *line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), answer.Header)
+	if strings.HasSuffix(r.URL.Path, "/checkpoint") && answer.StatusCode == http.StatusOK {
+		// Way 7 is a cache that shows what was there at first.
+		if first := l.first(r.URL.Path, body); way == 7 {
+			body = first
+			w.Header().Del("Etag")
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		}
+	}
 	w.WriteHeader(answer.StatusCode)
 	if way == 6 && len(body) > 1 {
 		body = body[:len(body)/2] // and the connection ends before the length that was said

@@ -23,6 +23,9 @@ type scene struct {
 	do   func(s *stage)
 }
 
+// staleFor is how long a scene shows an older checkpoint: some looks.
+const staleFor = 1500 * time.Millisecond
+
 // grow logs a release and publishes it.
 func grow(s *stage, content string) {
 	s.release("app.bin", content)
@@ -65,8 +68,19 @@ var scenes = []scene{
 		common := s.log.Size() - 2
 		s.log.Become(forked(s, common, func(o *stage) { grow(o, "right") }))
 	}},
-	{"it goes back", audit.Rollback, nil, func(s *stage) { s.log.Serve(s.log.Checkpoint(s.log.Size()-1, 2)) }},
-	{"it is empty again", audit.Rollback, nil, func(s *stage) { s.log.Serve(s.log.Checkpoint(0, 2)) }},
+	// Of what is only old nobody is told for an hour: a cache can show it.
+	{"it goes back, and goes on from there", audit.Fork, nil, func(s *stage) {
+		common := s.log.Size() - 1
+		s.log.Serve(s.log.Checkpoint(common, 2))
+		time.Sleep(staleFor)
+		s.log.Become(forked(s, common, func(o *stage) { grow(o, "after the backup"); grow(o, "and more") }))
+	}},
+	{"it is empty, and begins anew", audit.Fork, func(s *stage) { grow(s, "lost") }, func(s *stage) {
+		common := s.log.Size() - 2
+		s.log.Serve(s.log.Checkpoint(0, 2))
+		time.Sleep(staleFor)
+		s.log.Become(forked(s, common, func(o *stage) { grow(o, "for the second time") }))
+	}},
 	{"a witness was shown another tree", audit.Fork, nil, func(s *stage) {
 		common := s.log.Size() - 1
 		s.show(0, forked(s, common, func(o *stage) { grow(o, "for one customer") }).Checkpoint(common+1, 1))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ answers for stops it until a person resumes. docs/monitor.md describes it.`,
 		Example: `  auditor cosign init --config monitor.toml
   auditor cosign key --config monitor.toml
   auditor cosign status --config monitor.toml
-  auditor cosign resume --config monitor.toml --log example --reason "a cache had a bad disk"`,
+  auditor cosign resume --config monitor.toml --log example --finding 1a2b3c4d5e6f --reason "known, see our site"`,
 	}
 	cmd.AddCommand(newCosignInit(), newCosignKey(), newCosignStatus(), newCosignResume())
 	return cmd
@@ -42,13 +43,19 @@ func readCosign(path string) (*monitor.Config, string, error) {
 
 func newCosignInit() *cobra.Command {
 	var config string
+	var unused bool
 	cmd := &cobra.Command{
 		Use:   "init [--config FILE]",
-		Short: "Make the keys that do not exist, an empty state and an empty ledger",
-		Long: `Make what the section [cosign] of a monitor's configuration needs: the key files that do
-not exist, the first of type Ed25519 and the second of type ML-DSA-44, an empty state in
-DIR/cosign, and an empty ledger (by default DIR/cosign.ledger; another disk is better).
-Nothing that exists is replaced. It prints the public keys.
+		Short: "Make the keys, an empty state and an empty ledger",
+		Long: `Make what the section [cosign] of a monitor's configuration needs: the key files, the
+first of type Ed25519 and the second of type ML-DSA-44, an empty state in DIR/cosign, and
+an empty ledger (by default DIR/cosign.ledger; another disk is better). Nothing that
+exists is replaced. It prints the public keys.
+
+A key that exists may have cosigned, and an empty state does not know what: it is refused.
+If the state is lost, give cosign.keys other file names, and hand out the new keys. With
+--unused-keys keys that exist, or that an ssh-agent has, are taken: only if they have never
+cosigned anything.
 
 The ledger must never be restored from a backup: it keeps a restored state from signing
 a second history.`,
@@ -59,17 +66,24 @@ a second history.`,
 			if err != nil {
 				return err
 			}
-			keys, err := cosign.Create(dir, *cfg.Cosign)
+			keys, err := cosign.Create(dir, *cfg.Cosign, unused)
+			if errors.Is(err, cosign.ErrKeysExist) {
+				return fmt.Errorf("%w (give other file names, or --unused-keys if it has never cosigned anything)", err)
+			}
 			if err != nil {
 				return err
 			}
 			for _, k := range keys {
 				fmt.Fprintln(cmd.OutOrStdout(), k)
 			}
+			if cfg.Cosign.Ledger == "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: the ledger is beside the state: one bad disk takes both; cosign.ledger names a directory on another disk")
+			}
 			fmt.Fprintln(cmd.ErrOrStderr(), cli.Pasteable(cmd, "Next: auditor monitor run, and auditor cosign key for what to hand out to the makers of devices"))
 			return nil
 		},
 	}
 	configFlag(cmd, &config)
+	cmd.Flags().BoolVar(&unused, "unused-keys", false, "take keys that exist: they have never cosigned anything")
 	return cmd
 }

@@ -146,32 +146,50 @@ func TestCosign(t *testing.T) {
 	a.service.Start(t)
 	cosigned(4)
 
-	// Wrong bytes: a latch, which names the finding, until a person resumes it.
+	// Wrong bytes: as long as they are served, nothing.
 	w.log.Spoil("checkpoint", audittest.Missing)
 	w.release("app.bin", "four")
 	_, file = w.vendor.File(tuf.RoleTargets)
 	w.log.Spoil(audittest.BlobPath(file), audittest.Flip(1, 3))
 	w.log.Spoil("checkpoint", nil)
-	runtest.Eventually(t, "it is stopped", func() bool { _, code := a.status(t); return code == 1 })
+	runtest.Eventually(t, "the wrong file is seen", func() bool {
+		l, _ := a.status(t)
+		return strings.Contains(l.Why, tuf.Sum(file).String()[:12]) || strings.Contains(l.Why, "not everything could be checked")
+	})
+	if l, code := a.status(t); code != 0 || l.Size != 4 {
+		t.Errorf("%d %+v", code, l)
+	}
 	w.log.Spoil(audittest.BlobPath(file), nil)
+	cosigned(5)
+
+	// A false admission: a latch, which names the finding, until a person resumes it.
+	w.must(w.vendor.Release(tuf.RoleTargets))
+	_, file = w.vendor.File(tuf.RoleTargets)
+	_, snapshot := w.vendor.File(tuf.RoleSnapshot)
+	entry := w.log.Judge(w.repo, tuf.RoleTargets, file, snapshot).Leaf
+	entry.Version = 99
+	w.log.Append(entry.Marshal(), file, snapshot)
+	w.log.Publish(2)
+	runtest.Eventually(t, "it is stopped", func() bool { _, code := a.status(t); return code == 1 })
 	out, _ = w.run(1, "cosign", "status", "--config", a.config)
 	l, _ := a.status(t)
-	w.wantAll(out, "Cosigning is stopped for 1 log of 1", l.Latched[0].Findings[0][:12], "blob-mismatch")
-	runtest.Eventually(t, "the finding is gone", func() bool {
-		_, text := a.get(t, "/metrics")
-		return strings.Contains(string(text), `tuflog_monitor_log_vouches{log="one"} 1`) && strings.Contains(string(text), `tuflog_monitor_audited_stopped{log="one"} 1`)
-	})
-	if got := a.size(t, policy); got != 4 {
+	w.wantAll(out, "Cosigning is stopped for 1 log of 1", l.Latched[0].Findings[0][:12], "false-admission", "to accept it: --finding "+l.Latched[0].Accept[0])
+	if got := a.size(t, policy); got != 5 {
 		t.Errorf("stopped, size %d is cosigned", got)
 	}
-	_, errs := w.run(2, "cosign", "resume", "--config", a.config, "--log", "two", "--reason", "x")
+	resume := func(code int, log, reason string, more ...string) (string, string) {
+		return w.run(code, append([]string{"cosign", "resume", "--config", a.config, "--log", log, "--reason", reason}, more...)...)
+	}
+	_, errs := resume(2, "two", "x")
 	w.wantAll(errs, `no log "two"`)
-	out, _ = w.run(0, "cosign", "resume", "--config", a.config, "--log", "one", "--reason", "the disk of a cache")
-	w.wantAll(out, "one is cosigned again", "blob-mismatch")
-	cosigned(5)
-	w.run(1, "cosign", "resume", "--config", a.config, "--log", "one", "--reason", "again")
+	_, errs = resume(1, "one", "without having looked")
+	w.wantAll(errs, "not everything that stops cosigning is accepted", l.Latched[0].Accept[0])
+	out, _ = resume(0, "one", "known, and published", "--finding", l.Latched[0].Accept[0])
+	w.wantAll(out, "one is cosigned again", "false-admission")
+	cosigned(6)
+	resume(1, "one", "again")
 	_, public := a.get(t, cosign.Prefix+"/")
-	w.wantAll(string(public), "the disk of a cache", "auditor.example")
+	w.wantAll(string(public), "known, and published", "auditor.example")
 	resp, err := http.Post(a.service.URL+cosign.Prefix+"/add-checkpoint", "text/plain", strings.NewReader("old 0\n\n"))
 	w.must(err)
 	w.must(resp.Body.Close())
@@ -180,6 +198,16 @@ func TestCosign(t *testing.T) {
 	}
 	_, errs = w.run(2, "cosign", "init", "--config", a.config)
 	w.wantAll(errs, "exists already")
+
+	// After a lost disk the old keys are not those of an empty state.
+	a.service.Stop(t)
+	w.must(os.RemoveAll(filepath.Join(a.dir, "d")))
+	_, errs = w.run(2, "cosign", "init", "--config", a.config)
+	w.wantAll(errs, "ed25519.key: there is a key already", "--unused-keys")
+	_, errs = w.run(0, "cosign", "init", "--config", a.config, "--unused-keys")
+	w.wantAll(errs, "the ledger is beside the state")
+	_, errs = w.run(0, "cosign", "key", "--config", a.config)
+	w.wantAll(errs, "the configuration has no url")
 }
 
 // A log with three witnesses, a monitor that audits it, and devices that need both: the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,8 @@ the auditor: it cosigns only what is published.`,
 			prefix := ""
 			if cfg.URL != "" {
 				prefix = strings.TrimSuffix(cfg.URL, "/") + cosign.Prefix
+			} else {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: the configuration has no url, so the witness lines have none: logserver --audited-policy refuses them as they are")
 			}
 			_, err = cli.Exact(cmd.OutOrStdout()).Write([]byte(cosign.PolicyText(keys, prefix)))
 			return err

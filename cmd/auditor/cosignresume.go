@@ -16,25 +16,29 @@ import (
 )
 
 func newCosignResume() *cobra.Command {
-	var opts struct{ config, log, reason string }
+	var opts struct {
+		config, log string
+		accept      cosign.Acceptance
+	}
 	cmd := &cobra.Command{
-		Use:   "resume [--config FILE] --log NAME --reason TEXT",
+		Use:   "resume [--config FILE] --log NAME --finding ID... --reason TEXT",
 		Short: "Let a log be cosigned again, and record why",
 		Long: `Let a log be cosigned again, and record the reason, which is shown to everyone where the
 cosignatures are served. A monitor that is running resumes at its next look.
 
 Find out first what happened: auditor cosign status names the findings, and auditor
-findings has their evidence. Whoever resumes accepts these findings: while they last,
-they do not stop the log again, and its checkpoints are cosigned although they are there.
+findings has their evidence. Whoever resumes accepts these findings, each by its id: while
+they last, they do not stop the log again, and its checkpoints are cosigned although they
+are there. If another one stops it, which may have come since, nothing is resumed.
 Other findings stop it again. A file that is not there is never accepted.
 
-If a log has forked, or the keys were used on two machines, do not resume.
+If a log has forked, or the keys were used on two machines, do not resume. It takes --fork.
 
 Exit codes:
   0  resumed
-  1  cosigning is not stopped for this log
+  1  cosigning is not stopped for this log, or something that stops it is not accepted
   2  wrong usage, or there is no state`,
-		Example: `  auditor cosign resume --config monitor.toml --log example --reason "a cache had a bad disk"`,
+		Example: `  auditor cosign resume --config monitor.toml --log example --finding 1a2b3c4d5e6f --reason "known, see our site"`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, dir, err := readCosign(opts.config)
@@ -45,8 +49,8 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			cleared, err := cosign.Resume(cmd.Context(), dir, origin, opts.reason, time.Now())
-			if errors.Is(err, cosign.ErrNotStopped) {
+			cleared, err := cosign.Resume(cmd.Context(), dir, origin, opts.accept, time.Now())
+			if errors.Is(err, cosign.ErrNotStopped) || errors.Is(err, cosign.ErrNotAccepted) {
 				return cli.Failed(fmt.Errorf("%s: %w", opts.log, err))
 			}
 			if err != nil {
@@ -62,7 +66,9 @@ Exit codes:
 	}
 	configFlag(cmd, &opts.config)
 	cmd.Flags().StringVar(&opts.log, "log", "", "`NAME` of the log in the configuration")
-	cmd.Flags().StringVar(&opts.reason, "reason", "", "`TEXT`: why it is right to cosign again; recorded, and shown to everyone")
+	cmd.Flags().StringVar(&opts.accept.Reason, "reason", "", "`TEXT`: why it is right to cosign again; recorded, and shown to everyone")
+	cmd.Flags().StringArrayVar(&opts.accept.Findings, "finding", nil, "`ID` of what is accepted, as status shows it (repeatable: all that stops the log)")
+	cmd.Flags().BoolVar(&opts.accept.Fork, "fork", false, "accept also that the log, or these keys, may have two histories")
 	cobra.CheckErr(cmd.MarkFlagRequired("log"))
 	cobra.CheckErr(cmd.MarkFlagRequired("reason"))
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,8 @@ func readCosignStatus(cmd *cobra.Command, config string) (*cosign.Status, error)
 		for i := range s.Logs {
 			if l := &s.Logs[i]; l.Origin == written.Origin {
 				l.Log = log.Name
-				if l.Why == "" && written.Audited != nil {
+				// What the monitor wrote may be older than what it has cosigned since.
+				if l.Why == "" && written.Audited != nil && written.Audited.Size >= l.Size {
 					l.Why = written.Audited.Waits
 				}
 			}
@@ -119,6 +121,7 @@ func printCosignStatus(w io.Writer, s *cosign.Status, stopped int) error {
 	for _, l := range s.Logs {
 		for _, latch := range l.Latched {
 			fmt.Fprintf(w, "%s: stopped since %s: %s\n", printable.Line(cosignedLog(l)), latch.Since, printable.Line(latch.Why))
+			fmt.Fprintf(w, "  to accept it: --finding %s\n", strings.Join(latch.Accept, " --finding "))
 		}
 		if !l.Stopped() && l.Why != "" {
 			fmt.Fprintf(w, "%s: the newest checkpoint is not cosigned: %s\n", printable.Line(cosignedLog(l)), printable.Line(l.Why))

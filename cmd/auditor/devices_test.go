@@ -131,7 +131,7 @@ mirror = true
 name = "auditor.example"
 keys = ["ed25519.key", "mldsa.key"]
 `)
-	keys, err := cosign.Create(w.Path("d/cosign"), cosign.Config{Name: "auditor.example", Keys: []string{w.Path("ed25519.key"), w.Path("mldsa.key")}})
+	keys, err := cosign.Create(w.Path("d/cosign"), cosign.Config{Name: "auditor.example", Keys: []string{w.Path("ed25519.key"), w.Path("mldsa.key")}}, false)
 	if err != nil {
 		w.t.Fatal(err)
 	}

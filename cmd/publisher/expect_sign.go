@@ -78,6 +78,9 @@ note is not signed by a key; 2 wrong usage, or it could not be written.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: expectations %d of repository %s, in force from %s until %s\n", o.out, e.Version, e.Repository, e.From.Format(time.RFC3339), e.Until.Format(time.RFC3339))
+			if e.From.After(now) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: they are in force only from %s on (in %s); until then those before count, and without any before no release is judged\n", e.From.Format(time.RFC3339), e.From.Sub(now))
+			}
 			return nil
 		},
 	}

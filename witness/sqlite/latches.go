@@ -90,15 +90,21 @@ var ErrNotLatched = errors.New("cosigning is not stopped")
 // checkpoint that continues the log's state becomes the state (see
 // witness.Adopt) and is returned; otherwise adopted is nil. Seen cosignatures
 // that are not part of the state do not latch the log again.
-func (s *Store) ClearLatch(_ context.Context, origin, reason string, now int64) (adopted *witness.Latest, err error) {
+func (s *Store) ClearLatch(ctx context.Context, origin, reason string, now int64) (adopted *witness.Latest, err error) {
+	return s.ClearLatchIf(ctx, origin, reason, now, func([]witness.Latch) error { return nil })
+}
+
+// ClearLatchIf is ClearLatch unless check returns an error for the latches that are to be cleared:
+// one may have come since a person looked.
+func (s *Store) ClearLatchIf(_ context.Context, origin, reason string, now int64, check func([]witness.Latch) error) (adopted *witness.Latest, err error) {
 	err = s.change(true, func(ctx context.Context, c *sql.Conn) error {
-		adopted, err = clearLatch(ctx, c, origin, reason, now)
+		adopted, err = clearLatch(ctx, c, origin, reason, now, check)
 		return err
 	})
 	return adopted, err
 }
 
-func clearLatch(ctx context.Context, c *sql.Conn, origin, reason string, now int64) (*witness.Latest, error) {
+func clearLatch(ctx context.Context, c *sql.Conn, origin, reason string, now int64, check func([]witness.Latch) error) (*witness.Latest, error) {
 	id := witness.HashOrigin(origin)
 	log, err := one(ctx, c, id)
 	if err != nil {
@@ -114,6 +120,9 @@ func clearLatch(ctx context.Context, c *sql.Conn, origin, reason string, now int
 	var latches []witness.Latch
 	for _, r := range records {
 		latches = append(latches, r.Latch)
+	}
+	if err := check(latches); err != nil {
+		return nil, err
 	}
 	adopted := witness.Adopt(log.Latest, latches)
 	if adopted != nil {
