@@ -52,7 +52,7 @@ func TestFormatsExpectations(t *testing.T) {
 // The draft of docs/vendors.md is one.
 func TestVendorsDraft(t *testing.T) {
 	e, err := ParseDraft(string(docpage.Example(t, docpage.Read(t, "vendors.md"), "draft")))
-	if err != nil || len(e.Releases) != 3 {
+	if err != nil || len(e.Releases) != 5 {
 		t.Errorf("%+v, %v", e, err)
 	}
 }

@@ -231,6 +231,9 @@ func (c *mirror) recheck() error {
 		index := (first + i) % bundles
 		id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.TileWidth(c.oldTree().N, proofs.EntriesLevel, index)}
 		data, err := c.dir.read(id.Path(), audit.MaxBundle)
+		if errors.Is(err, fs.ErrNotExist) && id.Width < proofs.FullWidth {
+			continue // an update that was broken off has more, and is continued
+		}
 		var entries [][]byte
 		if err == nil {
 			entries, err = proofs.ParseEntries(data)
