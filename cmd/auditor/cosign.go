@@ -76,6 +76,9 @@ a second history.`,
 			for _, k := range keys {
 				fmt.Fprintln(cmd.OutOrStdout(), k)
 			}
+			for _, path := range cfg.Cosign.Keys {
+				fmt.Fprintln(cmd.ErrOrStderr(), "private key: "+path)
+			}
 			if cfg.Cosign.Ledger == "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning: the ledger is beside the state: one bad disk takes both; cosign.ledger names a directory on another disk")
 			}
