@@ -51,7 +51,7 @@ type Versions struct {
 	Next        bool  // the one above what the role had, and not First and Last
 }
 
-// AnyVersion is every version.
+// AnyVersion is every version, up to MaxJump above what a role had.
 var AnyVersion = Versions{First: 1, Last: tuf.MaxVersion}
 
 // NextVersion is the version above the one that a role had; 1 if it had none.

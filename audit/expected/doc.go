@@ -14,8 +14,13 @@
 // if the log did not answer. The release is expected if expectations allow it that were in
 // force at any moment between these two. Expectations are in force from their from to their
 // until, and not after the from of others with a higher version. They have to be there when
-// the release is judged: if those at hand do not allow it, they are read again first. With
-// Config.Late, expectations that are signed so much later still count.
+// the release is judged, and are read once more before that. With Config.Late, expectations
+// that are signed so much later still count. If newer ones are read later and were in force
+// already, because somebody kept them from the watcher, the releases since that were expected
+// are judged again.
+//
+// Expectations count as long as a key of the configuration signed them. If that is replaced,
+// those of the other key are the first.
 //
 // The first expectations that are seen say where to begin: behind the newest leaf that one of
 // their bases names, so that what was released since they were signed is judged, too. If
