@@ -216,7 +216,10 @@ async function judge() {
 // take judges the dropped files, all of them: of two files of one name in different folders
 // both count.
 async function take(found) {
-  if (found.length === 0) return;
+  if (found.length === 0) {
+    $("verdict").hidden = last === null;
+    return;
+  }
   files = found;
   changed = null;
   await judge();
@@ -291,11 +294,13 @@ function listen() {
   for (const type of ["dragover", "drop"]) window.addEventListener(type, (e) => e.preventDefault());
   zone.addEventListener("drop", async (e) => {
     zone.classList.remove("over");
+    $("verdict").hidden = true; // it is not that of these files
     await take(await dropped(e.dataTransfer));
   });
   for (const id of ["files", "folder"]) {
     $(id).addEventListener("change", async (e) => {
       const chosen = [...e.target.files].map(named);
+      $("verdict").hidden = true;
       await take(chosen);
       e.target.value = ""; // the same again is a change, too
     });
