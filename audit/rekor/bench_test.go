@@ -13,13 +13,13 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprintf("v%d", version), func(b *testing.B) {
 			l, v := newLedger(b, version), newVendorlog(b)
 			for n := range 1000 {
-				l.add(fmt.Appendf(nil, `{"n":%d}`, n))
+				l.Add(fmt.Appendf(nil, `{"n":%d}`, n))
 			}
 			r, err := l.instance().Submit(b.Context(), v.note(b, 1), v.key)
 			if err != nil {
 				b.Fatal(err)
 			}
-			file, keys := r.Marshal(), l.config().Keys
+			file, keys := r.Marshal(), l.Config().Keys
 			for b.Loop() {
 				r, err := rekor.ParseReceipt(file)
 				if err != nil {

@@ -2,11 +2,8 @@ package rekor_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,36 +14,10 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/proofs"
 )
-
-// forge makes a signature under a public key of a digest that nobody chose: with R = aG + bQ,
-// r is R's x coordinate, s = r/b and the digest is r*a/b.
-func forge(t *testing.T, public *ecdsa.PublicKey) (digest, sig []byte) {
-	t.Helper()
-	c := elliptic.P256()
-	n := c.Params().N
-	a, err := rand.Int(rand.Reader, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := rand.Int(rand.Reader, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	//lint:ignore SA1019 crypto/ecdsa has no arithmetic on points, and this needs some
-	ax, ay := c.ScalarBaseMult(a.Bytes())
-	//lint:ignore SA1019 as above
-	bx, by := c.ScalarMult(public.X, public.Y, b.Bytes())
-	//lint:ignore SA1019 as above
-	x, _ := c.Add(ax, ay, bx, by)
-	r := new(big.Int).Mod(x, n)
-	s := new(big.Int).Mul(r, new(big.Int).ModInverse(b, n))
-	s.Mod(s, n)
-	e := new(big.Int).Mul(a, s)
-	return e.Mod(e, n).FillBytes(make([]byte, 32)), pair(t, r, s)
-}
 
 func pair(t *testing.T, r, s *big.Int) []byte {
 	t.Helper()
@@ -55,15 +26,6 @@ func pair(t *testing.T, r, s *big.Int) []byte {
 		t.Fatal(err)
 	}
 	return sig
-}
-
-func publicOf(t *testing.T, key proofs.Key) *ecdsa.PublicKey {
-	t.Helper()
-	public, err := x509.ParsePKIXPublicKey(key.PublicKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return public.(*ecdsa.PublicKey)
 }
 
 // post submits an entry to a ledger without any of the package.
@@ -90,14 +52,15 @@ func (l *ledger) post(t *testing.T, algorithm string, digest, sig []byte, key pr
 func TestForgedEntry(t *testing.T) {
 	each(t, func(t *testing.T, l *ledger) {
 		v, i := newVendorlog(t), l.instance()
-		digest, sig := forge(t, publicOf(t, v.key))
+		sum, sig := rekortest.Forge(t, v.key)
+		digest := sum[:]
 		l.post(t, "sha256", digest, sig, v.key)
 		anchors := found(t, i, v.key)
 		if len(anchors) != 1 || !bytes.Equal(anchors[0].Digest[:], digest) || anchors[0].Size != 0 {
 			t.Fatalf("%d anchors", len(anchors))
 		}
 		r := rekor.Receipt{Instance: "test", Version: l.version, Note: v.note(t, 1), Entry: anchors[0].Entry}
-		if _, err := r.Verify(v.key, l.config().Keys); err == nil {
+		if _, err := r.Verify(v.key, l.Config().Keys); err == nil {
 			t.Error("the entry is a receipt of a note that it is not of")
 		}
 		// Not even with a note that carries the same signature.
@@ -107,7 +70,7 @@ func TestForgedEntry(t *testing.T) {
 		}
 		n.Signatures[0].Sig = sig
 		r.Note = n.Marshal()
-		if _, err := r.Verify(v.key, l.config().Keys); err == nil {
+		if _, err := r.Verify(v.key, l.Config().Keys); err == nil {
 			t.Error("a forged signature verifies over a note")
 		}
 	})
@@ -119,7 +82,8 @@ func TestForgedEntryReal(t *testing.T) {
 		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
 			_, i, cfg := newReal(t, version, version == 2)
 			v := newVendorlog(t)
-			digest, sig := forge(t, publicOf(t, v.key))
+			sum, sig := rekortest.Forge(t, v.key)
+			digest := sum[:]
 			(&ledger{version: version, url: cfg.URL}).post(t, "sha256", digest, sig, v.key)
 			var anchors []*rekor.Anchor
 			err := process.Eventually(t.Context(), "the entry is shown", process.Patience, func() bool {
@@ -172,7 +136,7 @@ func TestTwistedSignature(t *testing.T) {
 			t.Fatalf("%d anchors", len(anchors))
 		}
 		receipt.Entry = anchors[1].Entry
-		if _, err := receipt.Verify(v.key, l.config().Keys); err == nil {
+		if _, err := receipt.Verify(v.key, l.Config().Keys); err == nil {
 			t.Error("an entry with a signature that the note does not have is a receipt of it")
 		}
 	})
@@ -187,7 +151,7 @@ func TestUnsignedEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.add(leafV2(d[:], sig.Sig, v.key.PublicKey()))
+	l.Add(rekortest.LeafV2(d[:], sig.Sig, v.key.PublicKey()))
 	if anchors := found(t, i, v.key); len(anchors) != 0 {
 		t.Errorf("%d anchors", len(anchors))
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -19,13 +20,13 @@ func TestFork(t *testing.T) {
 	each(t, func(t *testing.T, l *ledger) {
 		i := l.instance()
 		for n := range 300 {
-			l.add(fmt.Appendf(nil, `{"n":%d}`, n))
+			l.Add(fmt.Appendf(nil, `{"n":%d}`, n))
 		}
 		at, err := i.Follow(t.Context(), rekor.Position{})
 		if err != nil || at.Checkpoint == "" {
 			t.Fatalf("%+v, %v", at, err)
 		}
-		l.add([]byte(`{"n":300}`))
+		l.Add([]byte(`{"n":300}`))
 		later, err := i.Follow(t.Context(), at)
 		if err != nil || later.Checkpoint == at.Checkpoint {
 			t.Fatalf("%+v, %v", later, err)
@@ -43,25 +44,25 @@ func TestFork(t *testing.T) {
 			}
 		}
 		// An older one, as from a cache, is no fork, and not gone back to.
-		l.leaves = l.leaves[:300]
+		l.Leaves = l.Leaves[:300]
 		if l.version == 1 {
 			// A v1 has to prove it, and has the rest to prove it with.
-			whole := append(slices.Clone(l.leaves), []byte(`{"n":300}`))
-			l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+			whole := append(slices.Clone(l.Leaves), []byte(`{"n":300}`))
+			l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path == "/api/v1/log/proof" {
-					l.leaves = whole
-					l.serveV1(w, r)
-					l.leaves = l.leaves[:300]
+					l.Leaves = whole
+					l.ServeV1(w, r)
+					l.Leaves = l.Leaves[:300]
 					return true
 				}
 				return false
 			}
 		} else {
-			l.leaves, l.hidden = append(slices.Clone(l.leaves), []byte(`{"n":300}`)), 0
-			all := l.leaves
-			l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+			l.Leaves, l.Hidden = append(slices.Clone(l.Leaves), []byte(`{"n":300}`)), 0
+			all := l.Leaves
+			l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path == "/checkpoint" {
-					w.Write([]byte(l.checkpointV2(all[:300])))
+					w.Write([]byte(l.CheckpointV2(all[:300])))
 					return true
 				}
 				return false
@@ -70,13 +71,13 @@ func TestFork(t *testing.T) {
 		if got, err := i.Follow(t.Context(), later); err != nil || got != later {
 			t.Errorf("an older checkpoint: %v", err)
 		}
-		l.instead = nil
-		l.leaves = l.leaves[:300]
+		l.Instead = nil
+		l.Leaves = l.Leaves[:300]
 		// One entry was other than it was.
-		l.leaves[7] = []byte(`{"n":"another"}`)
+		l.Leaves[7] = []byte(`{"n":"another"}`)
 		forked("the same size", at)
 		for n := range 30 {
-			l.add(fmt.Appendf(nil, `{"more":%d}`, n))
+			l.Add(fmt.Appendf(nil, `{"more":%d}`, n))
 		}
 		forked("a larger tree", at)
 		forked("a larger tree than a larger one", later)
@@ -94,7 +95,7 @@ func TestScanOfFork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.leaves[0] = []byte("{}")
+	l.Leaves[0] = []byte("{}")
 	if _, err := i.Submit(t.Context(), v.note(t, 2), v.key); err != nil {
 		t.Fatal(err)
 	}
@@ -108,30 +109,30 @@ func TestScanOfFork(t *testing.T) {
 func TestShardRotation(t *testing.T) {
 	l := newLedger(t, 1)
 	i := l.instance()
-	l.add([]byte(`{"n":0}`))
+	l.Add([]byte(`{"n":0}`))
 	at, err := i.Follow(t.Context(), rekor.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.add([]byte(`{"n":1}`))
-	old, ended := slices.Clone(l.leaves), l.checkpointV1()
-	oldID := l.treeID
-	l.treeID, l.leaves = 42, [][]byte{[]byte(`{"of":"the next"}`)}
+	l.Add([]byte(`{"n":1}`))
+	old, ended := slices.Clone(l.Leaves), l.CheckpointV1()
+	oldID := l.TreeID
+	l.TreeID, l.Leaves = 42, [][]byte{[]byte(`{"of":"the next"}`)}
 	shards := []any{nil, map[string]any{}, map[string]any{"rootHash": strings.Repeat("0", 64), "treeID": fmt.Sprint(oldID), "treeSize": 2, "signedTreeHead": ended}}
-	l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+	l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 		switch r.URL.Path {
 		case "/api/v1/log":
-			root := rootOf(l.leaves)
-			say(w, 200, map[string]any{"rootHash": fmt.Sprintf("%x", root[:]), "treeSize": 1, "treeID": "42", "signedTreeHead": l.checkpointV1(), "inactiveShards": shards})
+			root := rekortest.RootOf(l.Leaves)
+			rekortest.Say(w, 200, map[string]any{"rootHash": fmt.Sprintf("%x", root[:]), "treeSize": 1, "treeID": "42", "signedTreeHead": l.CheckpointV1(), "inactiveShards": shards})
 			return true
 		case "/api/v1/log/proof":
 			if r.URL.Query().Get("treeID") != fmt.Sprint(oldID) {
 				t.Errorf("asked for %s", r.URL.RawQuery)
 			}
-			now := l.leaves
-			l.leaves = old
-			l.serveV1(w, r)
-			l.leaves = now
+			now := l.Leaves
+			l.Leaves = old
+			l.ServeV1(w, r)
+			l.Leaves = now
 			return true
 		}
 		return false
@@ -141,10 +142,10 @@ func TestShardRotation(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	old[0] = []byte(`{"n":"another"}`)
-	now := l.leaves
-	l.treeID, l.leaves = oldID, old
-	shards[2].(map[string]any)["signedTreeHead"] = l.checkpointV1()
-	l.treeID, l.leaves = 42, now
+	now := l.Leaves
+	l.TreeID, l.Leaves = oldID, old
+	shards[2].(map[string]any)["signedTreeHead"] = l.CheckpointV1()
+	l.TreeID, l.Leaves = 42, now
 	if _, err := i.Follow(t.Context(), at); !errors.Is(err, rekor.ErrMisbehaved) {
 		t.Errorf("another end: %v", err)
 	}
@@ -182,7 +183,7 @@ func TestLyingIndex(t *testing.T) {
 		}
 		return good, bad
 	}
-	l.names[3] = name
+	l.Names[3] = name
 	if good, bad := count(); good != 3 || bad != 1 {
 		t.Errorf("another's entry: %d good, %d bad", good, bad)
 	}
@@ -191,36 +192,36 @@ func TestLyingIndex(t *testing.T) {
 			if r.URL.Path != "/api/v1/index/retrieve" {
 				return false
 			}
-			say(w, 200, ids)
+			rekortest.Say(w, 200, ids)
 			return true
 		}
 	}
-	l.instead = index(l.uuid(0), strings.Repeat("0", 64), l.uuid(1), l.uuid(0))
+	l.Instead = index(l.UUID(0), strings.Repeat("0", 64), l.UUID(1), l.UUID(0))
 	if good, bad := count(); good != 2 || bad != 1 {
 		t.Errorf("an entry that is not there: %d good, %d bad", good, bad)
 	}
-	for _, id := range []string{"", "x", strings.ToUpper(l.uuid(0)), l.uuid(0) + "00", "../" + l.uuid(0)} {
-		l.instead = index(l.uuid(0), id)
+	for _, id := range []string{"", "x", strings.ToUpper(l.UUID(0)), l.UUID(0) + "00", "../" + l.UUID(0)} {
+		l.Instead = index(l.UUID(0), id)
 		if good, bad := count(); good != 0 || bad != 1 {
 			t.Errorf("%q: %d good, %d bad", id, good, bad)
 		}
 	}
-	l.instead = nil
-	l.names[3] = ""
+	l.Instead = nil
+	l.Names[3] = ""
 	// It returns another entry under the name of the one that it was asked for.
-	l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+	l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/v1/log/entries/retrieve" {
 			return false
 		}
-		e := l.entryV1(0).(map[string]any)[l.uuid(0)]
-		say(w, 200, []any{map[string]any{l.uuid(0): e}, map[string]any{l.uuid(1): e}, nil, map[string]any{l.uuid(2): nil}})
+		e := l.EntryV1(0).(map[string]any)[l.UUID(0)]
+		rekortest.Say(w, 200, []any{map[string]any{l.UUID(0): e}, map[string]any{l.UUID(1): e}, nil, map[string]any{l.UUID(2): nil}})
 		return true
 	}
 	if good, bad := count(); good != 1 || bad != 2 {
 		t.Errorf("another entry: %d good, %d bad", good, bad)
 	}
 	// Who has heard enough can leave.
-	l.instead = nil
+	l.Instead = nil
 	for range i.List(t.Context(), v.key) {
 		break
 	}
@@ -237,7 +238,7 @@ func TestBadTiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l.add(fmt.Appendf(nil, `{"n":%d}`, n))
+		l.Add(fmt.Appendf(nil, `{"n":%d}`, n))
 	}
 	answer := func(path string, give func(w http.ResponseWriter)) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
@@ -257,20 +258,20 @@ func TestBadTiles(t *testing.T) {
 		"missing":        {second, func(w http.ResponseWriter) { w.WriteHeader(404) }, rekor.ErrUnavailable},
 		"empty":          {second, func(w http.ResponseWriter) {}, rekor.ErrMisbehaved},
 		"cut off":        {second, func(w http.ResponseWriter) { w.Write([]byte{0, 9, 1}) }, rekor.ErrMisbehaved},
-		"another bundle": {second, func(w http.ResponseWriter) { w.Write(bundleOf(l.leaves[:256])) }, rekor.ErrMisbehaved},
-		"a hole":         {second, func(w http.ResponseWriter) { w.Write(bundleOf(l.leaves[257:512])) }, rekor.ErrMisbehaved},
+		"another bundle": {second, func(w http.ResponseWriter) { w.Write(bundleOf(l.Leaves[:256])) }, rekor.ErrMisbehaved},
+		"a hole":         {second, func(w http.ResponseWriter) { w.Write(bundleOf(l.Leaves[257:512])) }, rekor.ErrMisbehaved},
 		"huge":           {second, func(w http.ResponseWriter) { w.Write(make([]byte, 17<<20)) }, rekor.ErrMisbehaved},
 		"tile":           {"/tile/0/001", func(w http.ResponseWriter) { w.Write(make([]byte, 256*32)) }, rekor.ErrMisbehaved},
 		"short tile":     {"/tile/0/001", func(w http.ResponseWriter) { w.Write(make([]byte, 32)) }, rekor.ErrMisbehaved},
 		"redirect":       {second, func(w http.ResponseWriter) { w.Header().Set("Location", "/x"); w.WriteHeader(302) }, rekor.ErrMisbehaved},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.instead = answer(c.path, c.give)
+			l.Instead = answer(c.path, c.give)
 			anchors, at, err := i.Scan(t.Context(), v.key, rekor.Position{})
 			if !errors.Is(err, c.want) || len(anchors) != 1 || at.Next != 256 || at.Done() {
 				t.Fatalf("%d anchors, at %d, %v", len(anchors), at.Next, err)
 			}
-			l.instead = nil
+			l.Instead = nil
 			anchors, at, err = i.Scan(t.Context(), v.key, at)
 			if err != nil || len(anchors) != 1 || at.Next != 602 || !at.Done() {
 				t.Fatalf("%d anchors, at %d, %v", len(anchors), at.Next, err)
@@ -278,20 +279,20 @@ func TestBadTiles(t *testing.T) {
 		})
 	}
 	// A log may drop partial tiles once there are full ones.
-	l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+	l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/002.p/") {
 			w.WriteHeader(404)
 			return true
 		}
 		return false
 	}
-	checkpoint := l.checkpointV2(l.leaves)
+	checkpoint := l.CheckpointV2(l.Leaves)
 	for n := range 200 {
-		l.add(fmt.Appendf(nil, `{"more":%d}`, n))
+		l.Add(fmt.Appendf(nil, `{"more":%d}`, n))
 	}
-	l.leaves = l.leaves[:768]
-	partial := l.instead
-	l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+	l.Leaves = l.Leaves[:768]
+	partial := l.Instead
+	l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/checkpoint" {
 			w.Write([]byte(checkpoint))
 			return true
@@ -314,14 +315,14 @@ func bundleOf(leaves [][]byte) (bundle []byte) {
 func TestBadPosition(t *testing.T) {
 	l := newLedger(t, 2)
 	v, i := newVendorlog(t), l.instance()
-	l.add([]byte("{}"))
+	l.Add([]byte("{}"))
 	_, at, err := i.Scan(t.Context(), v.key, rekor.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []rekor.Position{
 		{Next: 1}, {Next: 2, Checkpoint: at.Checkpoint}, {Next: 1 << 63, Checkpoint: at.Checkpoint}, {Checkpoint: "x"},
-		{Next: 1, Checkpoint: newLedger(t, 2).checkpointV2(l.leaves)},
+		{Next: 1, Checkpoint: newLedger(t, 2).CheckpointV2(l.Leaves)},
 	} {
 		if _, got, err := i.Scan(t.Context(), v.key, bad); err == nil || errors.Is(err, rekor.ErrMisbehaved) || got != bad {
 			t.Errorf("%+v: %v", bad, err)

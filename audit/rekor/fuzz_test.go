@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -19,7 +20,7 @@ func FuzzReceipt(f *testing.F) {
 	var keys []crypto.PublicKey
 	for _, version := range []int{1, 2} {
 		l := newLedger(f, version)
-		keys = append(keys, l.private.Public())
+		keys = append(keys, l.Private.Public())
 		for size := range int64(3) {
 			r, err := l.instance().Submit(f.Context(), v.note(f, size+1), v.key)
 			if err != nil {
@@ -68,7 +69,7 @@ func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (l *ledger) canned(t testing.TB, c canned) *rekor.Instance {
-	cfg := l.config()
+	cfg := l.Config()
 	cfg.Client = &http.Client{Transport: c}
 	i, err := rekor.New(cfg)
 	if err != nil {
@@ -86,7 +87,7 @@ func FuzzAnswersV1(f *testing.F) {
 	}
 	var answers [][]byte
 	resp := func(method, path, body string) {
-		req, err := http.NewRequest(method, l.srv.URL+path, strings.NewReader(body))
+		req, err := http.NewRequest(method, l.url+path, strings.NewReader(body))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -102,15 +103,15 @@ func FuzzAnswersV1(f *testing.F) {
 		answers = append(answers, b)
 		f.Add(uint16(resp.StatusCode), b)
 	}
-	resp("GET", "/api/v1/log/entries/"+l.uuid(0), "")
-	resp("POST", "/api/v1/log/entries/retrieve", `{"entryUUIDs":["`+l.uuid(0)+`"]}`)
+	resp("GET", "/api/v1/log/entries/"+l.UUID(0), "")
+	resp("POST", "/api/v1/log/entries/retrieve", `{"entryUUIDs":["`+l.UUID(0)+`"]}`)
 	resp("GET", "/api/v1/log", "")
 	resp("GET", "/api/v1/log/publicKey", "")
 	f.Add(uint16(201), answers[0])
 	f.Add(uint16(409), []byte(`{"code":409}`))
 	f.Add(uint16(200), []byte(`[null,{"x":null}]`))
 	f.Add(uint16(201), []byte(`{"x":{"body":null,"verification":{"inclusionProof":{"checkpoint":null}}}}`))
-	id := []byte(`["` + l.uuid(0) + `"]`)
+	id := []byte(`["` + l.UUID(0) + `"]`)
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
 		i := l.canned(t, func(req *http.Request) (int, http.Header, []byte) {
 			header := http.Header{"Content-Type": {"application/json"}}
@@ -123,7 +124,7 @@ func FuzzAnswersV1(f *testing.F) {
 			return int(status)%500 + 100, header, body
 		})
 		if r, err := i.Submit(t.Context(), note, v.key); err == nil {
-			checkVerified(t, r, v.key, l.config().Keys)
+			checkVerified(t, r, v.key, l.Config().Keys)
 		} else if !isOfAKind(err) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
@@ -150,7 +151,7 @@ func (l *ledger) checkpointText(signed string) string {
 	if err != nil {
 		return ""
 	}
-	want, err := proofs.ParseNote([]byte(l.checkpointV1()))
+	want, err := proofs.ParseNote([]byte(l.CheckpointV1()))
 	if err != nil || n.Text != want.Text {
 		return ""
 	}
@@ -187,7 +188,7 @@ func FuzzAnswersV2(f *testing.F) {
 			return 200, header, body
 		})
 		if r, err := i.Submit(t.Context(), note, v.key); err == nil {
-			checkVerified(t, r, v.key, l.config().Keys)
+			checkVerified(t, r, v.key, l.Config().Keys)
 		} else if !isOfAKind(err) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
@@ -203,11 +204,11 @@ func FuzzBundle(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	f.Add(bundleOf(l.leaves), true)
-	f.Add(bundleOf(l.leaves), false)
-	f.Add(bundleOf(append(l.leaves, []byte(`{"kind":"hashedrekord","apiVersion":"0.0.2","spec":null}`), []byte("null"))), true)
+	f.Add(bundleOf(l.Leaves), true)
+	f.Add(bundleOf(l.Leaves), false)
+	f.Add(bundleOf(append(l.Leaves, []byte(`{"kind":"hashedrekord","apiVersion":"0.0.2","spec":null}`), []byte("null"))), true)
 	f.Fuzz(func(t *testing.T, bundle []byte, own bool) {
-		leaves := l.leaves
+		leaves := l.Leaves
 		if own {
 			var err error
 			if leaves, err = proofs.ParseEntries(bundle); err != nil || len(leaves) > 256 {
@@ -217,7 +218,7 @@ func FuzzBundle(f *testing.F) {
 		i := l.canned(t, func(req *http.Request) (int, http.Header, []byte) {
 			path := strings.TrimPrefix(req.URL.Path, "/")
 			if path == "checkpoint" {
-				return 200, nil, []byte(l.checkpointV2(leaves))
+				return 200, nil, []byte(l.CheckpointV2(leaves))
 			}
 			id, err := proofs.ParseTilePath(path)
 			if err != nil {
@@ -226,7 +227,7 @@ func FuzzBundle(f *testing.F) {
 			if id.Level == proofs.EntriesLevel {
 				return 200, nil, bundle
 			}
-			data, err := memory(leaves).ReadTile(t.Context(), id.Level, id.Index, id.Width)
+			data, err := rekortest.Memory(leaves).ReadTile(t.Context(), id.Level, id.Index, id.Width)
 			if err != nil {
 				return 404, nil, nil
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/models"
 
 	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -35,15 +36,17 @@ func TestBadAnswers(t *testing.T) {
 		want   error
 	}{
 		"refused": {func(w http.ResponseWriter, r *http.Request) {
-			say(w, 400, map[string]any{"message": "no \x1b[31m" + strings.Repeat("x", 9999)})
+			rekortest.Say(w, 400, map[string]any{"message": "no \x1b[31m" + strings.Repeat("x", 9999)})
 		}, rekor.ErrRefused},
-		"frozen":       {func(w http.ResponseWriter, r *http.Request) { say(w, 405, map[string]any{"message": "log frozen"}) }, rekor.ErrRefused},
-		"broken":       {func(w http.ResponseWriter, r *http.Request) { say(w, 500, map[string]any{"message": "disk"}) }, rekor.ErrUnavailable},
-		"busy":         {func(w http.ResponseWriter, r *http.Request) { say(w, 429, nil) }, rekor.ErrUnavailable},
-		"nothing":      {func(w http.ResponseWriter, r *http.Request) { say(w, 201, nil) }, rekor.ErrMisbehaved},
-		"empty object": {func(w http.ResponseWriter, r *http.Request) { say(w, 201, map[string]any{}) }, rekor.ErrMisbehaved},
-		"null entry":   {func(w http.ResponseWriter, r *http.Request) { say(w, 201, map[string]any{"x": nil}) }, rekor.ErrMisbehaved},
-		"array":        {func(w http.ResponseWriter, r *http.Request) { say(w, 201, []int{1}) }, rekor.ErrMisbehaved},
+		"frozen": {func(w http.ResponseWriter, r *http.Request) {
+			rekortest.Say(w, 405, map[string]any{"message": "log frozen"})
+		}, rekor.ErrRefused},
+		"broken":       {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 500, map[string]any{"message": "disk"}) }, rekor.ErrUnavailable},
+		"busy":         {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 429, nil) }, rekor.ErrUnavailable},
+		"nothing":      {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 201, nil) }, rekor.ErrMisbehaved},
+		"empty object": {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 201, map[string]any{}) }, rekor.ErrMisbehaved},
+		"null entry":   {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 201, map[string]any{"x": nil}) }, rekor.ErrMisbehaved},
+		"array":        {func(w http.ResponseWriter, r *http.Request) { rekortest.Say(w, 201, []int{1}) }, rekor.ErrMisbehaved},
 		"no content":   {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, rekor.ErrMisbehaved},
 		"not JSON": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -69,7 +72,7 @@ func TestBadAnswers(t *testing.T) {
 			for n := range 1000 {
 				w.Header().Set(fmt.Sprint("X-", n), strings.Repeat("x", 1000))
 			}
-			say(w, 201, nil)
+			rekortest.Say(w, 201, nil)
 		}, rekor.ErrUnavailable},
 		"gone": {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, rekor.ErrUnavailable},
 		"announced huge": {func(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +105,7 @@ func TestBadAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, l *ledger) {
 				v, i := newVendorlog(t), l.instance()
-				l.instead = always(c.answer)
+				l.Instead = always(c.answer)
 				r, err := i.Submit(t.Context(), v.note(t, 1), v.key)
 				if r != nil || err == nil || c.want != nil && !errors.Is(err, c.want) {
 					t.Errorf("%v, %v, want %v", r, err, c.want)
@@ -120,7 +123,7 @@ func TestSlow(t *testing.T) {
 	each(t, func(t *testing.T, l *ledger) {
 		v, done := newVendorlog(t), make(chan struct{})
 		t.Cleanup(func() { close(done) })
-		l.instead = always(func(w http.ResponseWriter, r *http.Request) {
+		l.Instead = always(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(201)
 			w.(http.Flusher).Flush()
@@ -136,7 +139,7 @@ func TestSlow(t *testing.T) {
 				}
 			}
 		})
-		cfg := l.config()
+		cfg := l.Config()
 		cfg.Timeout = 200 * time.Millisecond
 		i, err := rekor.New(cfg)
 		if err != nil {
@@ -161,25 +164,25 @@ func TestConflictWithAnother(t *testing.T) {
 		if _, err := l.instance().Submit(t.Context(), v.note(t, 1), v.key); err != nil {
 			t.Fatal(err)
 		}
-		l.instead = always(func(w http.ResponseWriter, r *http.Request) {
+		l.Instead = always(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
-				w.Header().Set("Location", "http://169.254.169.254/api/v1/log/entries/"+l.uuid(0))
-				say(w, 409, map[string]any{"code": 409, "message": "exists"})
+				w.Header().Set("Location", "http://169.254.169.254/api/v1/log/entries/"+l.UUID(0))
+				rekortest.Say(w, 409, map[string]any{"code": 409, "message": "exists"})
 				return
 			}
-			say(w, 200, l.entryV1(0))
+			rekortest.Say(w, 200, l.EntryV1(0))
 		})
 		if r, err := l.instance().Submit(t.Context(), v.note(t, 2), v.key); !errors.Is(err, rekor.ErrMisbehaved) {
 			t.Errorf("%v, %v", r, err)
 		}
-		if last := l.asked[len(l.asked)-1]; strings.HasSuffix(last, l.uuid(0)) {
+		if last := l.Asked[len(l.Asked)-1]; strings.HasSuffix(last, l.UUID(0)) {
 			t.Errorf("it was led to %s", last)
 		}
-		l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+		l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodPost {
 				return false
 			}
-			say(w, 409, map[string]any{})
+			rekortest.Say(w, 409, map[string]any{})
 			return true
 		}
 		if r, err := l.instance().Submit(t.Context(), v.note(t, 2), v.key); !errors.Is(err, rekor.ErrUnavailable) {
@@ -192,15 +195,15 @@ func TestConflictWithAnother(t *testing.T) {
 			if _, err := l.instance().Submit(t.Context(), v.note(t, 1), v.key); err != nil {
 				t.Fatal(err)
 			}
-			l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+			l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != http.MethodPost {
 					return false
 				}
 				w.Header().Set("X-Log-Index", index)
-				say(w, 409, map[string]any{})
+				rekortest.Say(w, 409, map[string]any{})
 				return true
 			}
-			cfg := l.config()
+			cfg := l.Config()
 			cfg.Timeout = 300 * time.Millisecond
 			if index != "5" {
 				cfg.Timeout = 0
@@ -223,9 +226,9 @@ func TestTwoEntries(t *testing.T) {
 	if _, err := i.Submit(t.Context(), v.note(t, 1), v.key); err != nil {
 		t.Fatal(err)
 	}
-	l.instead = always(func(w http.ResponseWriter, r *http.Request) {
-		e := l.entryV1(0).(map[string]any)
-		say(w, 201, map[string]any{l.uuid(0): e[l.uuid(0)], strings.Repeat("0", 64): e[l.uuid(0)]})
+	l.Instead = always(func(w http.ResponseWriter, r *http.Request) {
+		e := l.EntryV1(0).(map[string]any)
+		rekortest.Say(w, 201, map[string]any{l.UUID(0): e[l.UUID(0)], strings.Repeat("0", 64): e[l.UUID(0)]})
 	})
 	if r, err := i.Submit(t.Context(), v.note(t, 1), v.key); !errors.Is(err, rekor.ErrMisbehaved) {
 		t.Errorf("%v, %v", r, err)
@@ -239,14 +242,14 @@ func TestLiesOfV1(t *testing.T) {
 		"index below the shard's": func(_ *ledger, e *models.LogEntryAnon, _ *models.InclusionProof) { *e.LogIndex = 0 },
 		"size":                    func(_ *ledger, _ *models.LogEntryAnon, p *models.InclusionProof) { *p.TreeSize++ },
 		"another checkpoint": func(l *ledger, _ *models.LogEntryAnon, p *models.InclusionProof) {
-			l.leaves = append(l.leaves, []byte("more"))
-			*p.Checkpoint = l.checkpointV1()
-			l.leaves = l.leaves[:len(l.leaves)-1]
+			l.Leaves = append(l.Leaves, []byte("more"))
+			*p.Checkpoint = l.CheckpointV1()
+			l.Leaves = l.Leaves[:len(l.Leaves)-1]
 		},
 		"a checkpoint that another signed": func(l *ledger, _ *models.LogEntryAnon, p *models.InclusionProof) {
 			other := newLedger(l.t, 1)
-			other.leaves = l.leaves
-			*p.Checkpoint = other.checkpointV1()
+			other.Leaves = l.Leaves
+			*p.Checkpoint = other.CheckpointV1()
 		},
 		"a checkpoint in another spelling": func(_ *ledger, _ *models.LogEntryAnon, p *models.InclusionProof) {
 			*p.Checkpoint = strings.Replace(*p.Checkpoint, "\n4\n", "\n04\n", 1)
@@ -277,7 +280,7 @@ func TestLiesOfV1(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			l.before = func(e *models.LogEntryAnon, p *models.InclusionProof) { lie(l, e, p) }
+			l.Before = func(e *models.LogEntryAnon, p *models.InclusionProof) { lie(l, e, p) }
 			if r, err := i.Submit(t.Context(), v.note(t, 4), v.key); !errors.Is(err, rekor.ErrMisbehaved) && !errors.Is(err, rekor.ErrUnknownKey) {
 				t.Errorf("%v, %v", r, err)
 			}
@@ -286,10 +289,10 @@ func TestLiesOfV1(t *testing.T) {
 }
 
 func (l *ledger) entryBody(n int) string {
-	before := l.before
-	l.before = nil
-	defer func() { l.before = before }()
-	for _, e := range l.entryV1(n).(map[string]any) {
+	before := l.Before
+	l.Before = nil
+	defer func() { l.Before = before }()
+	for _, e := range l.EntryV1(n).(map[string]any) {
 		return e.(map[string]any)["body"].(string)
 	}
 	return ""
@@ -298,13 +301,13 @@ func (l *ledger) entryBody(n int) string {
 // A shard's index is below the log's where there were shards before.
 func TestLaterShard(t *testing.T) {
 	l := newLedger(t, 1)
-	l.skew = 4_163_431
+	l.Skew = 4_163_431
 	v := newVendorlog(t)
 	r, err := l.instance().Submit(t.Context(), v.note(t, 1), v.key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := r.Verify(v.key, l.config().Keys); err != nil || a.LogIndex != l.skew {
+	if a, err := r.Verify(v.key, l.Config().Keys); err != nil || a.LogIndex != l.Skew {
 		t.Error(err)
 	}
 }
@@ -320,7 +323,7 @@ func TestMangledEntries(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		keys := l.config().Keys
+		keys := l.Config().Keys
 		want, err := r.Verify(v.key, keys)
 		if err != nil {
 			t.Fatal(err)
@@ -392,7 +395,7 @@ func TestSizeThatFits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.before = func(_ *models.LogEntryAnon, p *models.InclusionProof) { *p.TreeSize = 3 }
+	l.Before = func(_ *models.LogEntryAnon, p *models.InclusionProof) { *p.TreeSize = 3 }
 	if r, err := i.Submit(t.Context(), v.note(t, 1), v.key); !errors.Is(err, rekor.ErrMisbehaved) || !strings.Contains(err.Error(), "size 4") {
 		t.Errorf("%v, %v", r, err)
 	}
@@ -402,9 +405,9 @@ func TestSizeThatFits(t *testing.T) {
 func TestOrigin(t *testing.T) {
 	each(t, func(t *testing.T, l *ledger) {
 		v := newVendorlog(t)
-		right := map[int][]string{1: {"", "rekor.example", fmt.Sprintf("rekor.example - %d", l.treeID)}, 2: {"", ledgerHost}}[l.version]
+		right := map[int][]string{1: {"", "rekor.example", fmt.Sprintf("rekor.example - %d", l.TreeID)}, 2: {"", rekortest.Host}}[l.version]
 		for _, origin := range append(right, "rekor", "other.example") {
-			cfg := l.config()
+			cfg := l.Config()
 			cfg.Origin = origin
 			i, err := rekor.New(cfg)
 			if err != nil {
@@ -434,38 +437,38 @@ func TestMixedLeaves(t *testing.T) {
 	}
 	d, wrong, sig, der := digest(note), digest(v.note(t, 2)), n.Signatures[0].Sig, v.key.PublicKey()
 	for name, leaf := range map[string][]byte{
-		"another digest":   leafV2(wrong[:], sig, der),
-		"a short digest":   leafV2(d[:31], sig, der),
-		"another key":      leafV2(d[:], sig, other.key.PublicKey()),
-		"another spelling": append([]byte(" "), leafV2(d[:], sig, der)...),
-		"a member more":    bytes.Replace(leafV2(d[:], sig, der), []byte(`"spec":`), []byte(`"more":1,"spec":`), 1),
-		"another hash":     bytes.Replace(leafV2(d[:], sig, der), []byte(`SHA2_256`), []byte(`SHA2_512`), 1),
-		"another version":  bytes.Replace(leafV2(d[:], sig, der), []byte(`0.0.2`), []byte(`0.0.3`), 1),
+		"another digest":   rekortest.LeafV2(wrong[:], sig, der),
+		"a short digest":   rekortest.LeafV2(d[:31], sig, der),
+		"another key":      rekortest.LeafV2(d[:], sig, other.key.PublicKey()),
+		"another spelling": append([]byte(" "), rekortest.LeafV2(d[:], sig, der)...),
+		"a member more":    bytes.Replace(rekortest.LeafV2(d[:], sig, der), []byte(`"spec":`), []byte(`"more":1,"spec":`), 1),
+		"another hash":     bytes.Replace(rekortest.LeafV2(d[:], sig, der), []byte(`SHA2_256`), []byte(`SHA2_512`), 1),
+		"another version":  bytes.Replace(rekortest.LeafV2(d[:], sig, der), []byte(`0.0.2`), []byte(`0.0.3`), 1),
 	} {
-		l.leaves = nil
-		l.add([]byte("{}"))
-		l.add(leaf)
-		entry, err := json.Marshal(l.entryV2(1))
+		l.Leaves = nil
+		l.Add([]byte("{}"))
+		l.Add(leaf)
+		entry, err := json.Marshal(l.EntryV2(1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := rekor.Receipt{Instance: "test", Version: 2, Note: note, Entry: entry}
-		if a, err := r.Verify(v.key, l.config().Keys); err == nil {
+		if a, err := r.Verify(v.key, l.Config().Keys); err == nil {
 			t.Errorf("%s: %v", name, a)
 		}
 		if anchors := found(t, l.instance(), v.key); len(anchors) > 0 {
 			t.Errorf("%s: %d anchors", name, len(anchors))
 		}
 	}
-	l.leaves = nil
-	l.add(leafV2(d[:], sig, der))
-	l.bend = func(e map[string]any) { e["logId"] = map[string]any{"keyId": make([]byte, 32)} }
-	entry, err := json.Marshal(l.entryV2(0))
+	l.Leaves = nil
+	l.Add(rekortest.LeafV2(d[:], sig, der))
+	l.Bend = func(e map[string]any) { e["logId"] = map[string]any{"keyId": make([]byte, 32)} }
+	entry, err := json.Marshal(l.EntryV2(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := rekor.Receipt{Instance: "test", Version: 2, Note: note, Entry: entry}
-	if a, err := r.Verify(v.key, l.config().Keys); err == nil {
+	if a, err := r.Verify(v.key, l.Config().Keys); err == nil {
 		t.Errorf("the id of another key: %v", a)
 	}
 }
@@ -477,13 +480,13 @@ func TestOtherLeavesOfV1(t *testing.T) {
 	if _, err := i.Submit(t.Context(), v.note(t, 1), v.key); err != nil {
 		t.Fatal(err)
 	}
-	l.add(bytes.Replace(l.leaves[0], []byte(`"kind":"hashedrekord"`), []byte(`"kind":"rekord"`), 1))
-	l.add(bytes.Replace(l.leaves[0], []byte(`"0.0.1"`), []byte(`"0.0.9"`), 1))
+	l.Add(bytes.Replace(l.Leaves[0], []byte(`"kind":"hashedrekord"`), []byte(`"kind":"rekord"`), 1))
+	l.Add(bytes.Replace(l.Leaves[0], []byte(`"0.0.1"`), []byte(`"0.0.9"`), 1))
 	if anchors := found(t, i, v.key); len(anchors) != 1 {
 		t.Errorf("%d anchors", len(anchors))
 	}
-	l.add(append([]byte(" "), l.leaves[0]...))
-	l.add(bytes.Replace(l.leaves[0], []byte(`"spec":`), []byte(`"more":1,"spec":`), 1))
+	l.Add(append([]byte(" "), l.Leaves[0]...))
+	l.Add(bytes.Replace(l.Leaves[0], []byte(`"spec":`), []byte(`"more":1,"spec":`), 1))
 	good, bad := 0, 0
 	for a, err := range i.List(t.Context(), v.key) {
 		if err == nil && a != nil {
@@ -505,7 +508,7 @@ func TestReceiptOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys := l.config().Keys
+		keys := l.Config().Keys
 		for name, bad := range map[string]rekor.Receipt{
 			"another note":    {Instance: "test", Version: l.version, Note: v.note(t, 2), Entry: r.Entry},
 			"no note":         {Instance: "test", Version: l.version, Entry: r.Entry},

@@ -44,11 +44,11 @@ func TestSubmit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := again.Verify(v.key, l.config().Keys)
+			a, err := again.Verify(v.key, l.Config().Keys)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a.Digest != digest(note) || a.Size != uint64(size+1) || a.LogIndex != size || a.Time.IsZero() != (l.version == 2) || !strings.HasSuffix(a.UUID, l.uuid(int(size))[16:]) {
+			if a.Digest != digest(note) || a.Size != uint64(size+1) || a.LogIndex != size || a.Time.IsZero() != (l.version == 2) || !strings.HasSuffix(a.UUID, l.UUID(int(size))[16:]) {
 				t.Errorf("index %d, size %d, %s, %v", a.LogIndex, a.Size, a.UUID, a.Time)
 			}
 		}
@@ -68,11 +68,11 @@ func TestSubmitAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a, err := r.Verify(v.key, l.config().Keys); err != nil || a.LogIndex != 0 || a.Size != 1 {
+		if a, err := r.Verify(v.key, l.Config().Keys); err != nil || a.LogIndex != 0 || a.Size != 1 {
 			t.Error(err)
 		}
-		if len(l.leaves) != 3 {
-			t.Errorf("%d entries", len(l.leaves))
+		if len(l.Leaves) != 3 {
+			t.Errorf("%d entries", len(l.Leaves))
 		}
 	})
 }
@@ -84,12 +84,12 @@ func TestSubmitAgainUnpublished(t *testing.T) {
 	if _, err := i.Submit(t.Context(), v.note(t, 1), v.key); err != nil {
 		t.Fatal(err)
 	}
-	l.hidden = 1
+	l.Hidden = 1
 	asks := 0
-	l.instead = func(w http.ResponseWriter, r *http.Request) bool {
+	l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/checkpoint" {
 			if asks++; asks == 2 {
-				l.hidden = 0
+				l.Hidden = 0
 			}
 		}
 		return false
@@ -122,7 +122,7 @@ func TestList(t *testing.T) {
 		}
 		// With the note beside it, an entry is a receipt.
 		r := rekor.Receipt{Instance: "test", Version: 1, Note: v.note(t, a.LogIndex/2+1), Entry: a.Entry}
-		if b, err := r.Verify(v.key, l.config().Keys); err != nil || b.Size != uint64(a.LogIndex/2+1) {
+		if b, err := r.Verify(v.key, l.Config().Keys); err != nil || b.Size != uint64(a.LogIndex/2+1) {
 			t.Error(err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestScan(t *testing.T) {
 	}
 	for round := range 3 {
 		for n := range 150 { // across bundles
-			l.add(fmt.Appendf(nil, `{"of":"another kind","n":%d}`, n))
+			l.Add(fmt.Appendf(nil, `{"of":"another kind","n":%d}`, n))
 		}
 		size := int64(round + 1)
 		for _, from := range []vendorlog{v, other} {
@@ -158,15 +158,15 @@ func TestScan(t *testing.T) {
 			t.Fatal(err)
 		}
 		anchors, at, err = i.Scan(t.Context(), v.key, from)
-		if err != nil || len(anchors) != 1 || !at.Done() || at.Next != uint64(len(l.leaves)) {
+		if err != nil || len(anchors) != 1 || !at.Done() || at.Next != uint64(len(l.Leaves)) {
 			t.Fatalf("round %d: %d anchors, %+v, %v", round, len(anchors), at, err)
 		}
 		a := anchors[0]
 		r := rekor.Receipt{Instance: "test", Version: 2, Note: v.note(t, size), Entry: a.Entry}
-		if a.Digest != digest(r.Note) || a.LogIndex != int64(len(l.leaves)-2) {
+		if a.Digest != digest(r.Note) || a.LogIndex != int64(len(l.Leaves)-2) {
 			t.Errorf("index %d, digest %x", a.LogIndex, a.Digest)
 		}
-		if _, err := r.Verify(v.key, l.config().Keys); err != nil {
+		if _, err := r.Verify(v.key, l.Config().Keys); err != nil {
 			t.Error(err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestScan(t *testing.T) {
 func TestPublicKey(t *testing.T) {
 	l := newLedger(t, 1)
 	key, err := l.instance().PublicKey(t.Context())
-	if err != nil || !l.private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(key) {
+	if err != nil || !l.Private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(key) {
 		t.Errorf("%v, %v", key, err)
 	}
 	if _, err := newLedger(t, 2).instance().PublicKey(t.Context()); !errors.Is(err, rekor.ErrNoPublicKey) {
@@ -192,7 +192,7 @@ func TestRotatedKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		newer := newLedger(t, l.version)
-		both := []crypto.PublicKey{newer.private.Public(), l.private.Public()}
+		both := []crypto.PublicKey{newer.Private.Public(), l.Private.Public()}
 		if _, err := r.Verify(v.key, both); err != nil {
 			t.Error(err)
 		}
@@ -206,7 +206,7 @@ func TestRotatedKey(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	good := newLedger(t, 2).config()
+	good := newLedger(t, 2).Config()
 	for name, change := range map[string]func(*rekor.Config){
 		"name":        func(c *rekor.Config) { c.Name = "../x" },
 		"no name":     func(c *rekor.Config) { c.Name = "" },
@@ -261,8 +261,8 @@ func TestNotToBeAnchored(t *testing.T) {
 		if _, err := i.Submit(t.Context(), proofs.Note{Text: empty, Signatures: []proofs.Signature{sig}}.Marshal(), v.key); err == nil {
 			t.Error("an empty tree was anchored")
 		}
-		if len(l.asked) > 0 {
-			t.Errorf("asked %v", l.asked)
+		if len(l.Asked) > 0 {
+			t.Errorf("asked %v", l.Asked)
 		}
 	})
 }

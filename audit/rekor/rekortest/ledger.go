@@ -34,6 +34,8 @@ type Ledger struct {
 	Version int           // of Rekor
 	Private crypto.Signer // signs its answers
 	Leaves  [][]byte
+	Names   []string                                               // under which v1's index lists them: the PEM of a key
+	TreeID  int64                                                  // of v1
 	Hidden  int                                                    // how many of the last leaves are not published
 	Skew    int64                                                  // of the indexes of v1, from earlier shards
 	Instead func(w http.ResponseWriter, r *http.Request) bool      // answers itself, and reports whether it did
@@ -42,11 +44,9 @@ type Ledger struct {
 	Time    func(n int) time.Time                                  // when v1 took an entry; nil: in November 2025
 	Asked   []string                                               // requests, by method and path
 
-	t      testing.TB
-	srv    *httptest.Server
-	mu     sync.Mutex
-	names  []string // under which v1's index lists them: the PEM of a key
-	treeID int64
+	t   testing.TB
+	srv *httptest.Server
+	mu  sync.Mutex
 }
 
 // Host is the origin of the checkpoints of v2.
@@ -54,7 +54,7 @@ const Host = "127.0.0.1"
 
 // New starts a ledger, which ends with the test.
 func New(t testing.TB, version int) *Ledger {
-	l := &Ledger{t: t, Version: version, treeID: 1193050959916656506}
+	l := &Ledger{t: t, Version: version, TreeID: 1193050959916656506}
 	if version == 1 {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -106,13 +106,13 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if l.Version == 1 {
-		l.serveV1(w, r)
+		l.ServeV1(w, r)
 	} else {
 		l.serveV2(w, r)
 	}
 }
 
-func say(w http.ResponseWriter, status int, v any) {
+func Say(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
@@ -122,10 +122,10 @@ func say(w http.ResponseWriter, status int, v any) {
 	w.Write(b)
 }
 
-// memory is a tree whose tiles are hashed anew.
-type memory [][]byte
+// Memory is a tree whose tiles are hashed anew.
+type Memory [][]byte
 
-func (m memory) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
+func (m Memory) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	var tile []byte
 	for n := range int64(width) {
 		span := int64(1) << (8 * level)
@@ -133,17 +133,17 @@ func (m memory) ReadTile(_ context.Context, level int, index int64, width int) (
 		if from+span > int64(len(m)) {
 			return nil, fmt.Errorf("no hash %d of level %d", index*256+n, level)
 		}
-		h := rootOf(m[from : from+span])
+		h := RootOf(m[from : from+span])
 		tile = append(tile, h[:]...)
 	}
 	return tile, nil
 }
 
 func treeOf(leaves [][]byte) proofs.Tree {
-	return proofs.Tree{N: int64(len(leaves)), Hash: rootOf(leaves)}
+	return proofs.Tree{N: int64(len(leaves)), Hash: RootOf(leaves)}
 }
 
-func rootOf(leaves [][]byte) proofs.Hash {
+func RootOf(leaves [][]byte) proofs.Hash {
 	switch len(leaves) {
 	case 0:
 		return proofs.EmptyTree.Hash
@@ -154,6 +154,6 @@ func rootOf(leaves [][]byte) proofs.Hash {
 	for k*2 < len(leaves) {
 		k *= 2
 	}
-	left, right := rootOf(leaves[:k]), rootOf(leaves[k:])
+	left, right := RootOf(leaves[:k]), RootOf(leaves[k:])
 	return sha256.Sum256(slices.Concat([]byte{1}, left[:], right[:]))
 }

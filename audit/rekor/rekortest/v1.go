@@ -27,7 +27,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-func (l *Ledger) serveV1(w http.ResponseWriter, r *http.Request) {
+func (l *Ledger) ServeV1(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/api/v1/")
 	switch {
 	case path == "log/entries" && r.Method == http.MethodPost:
@@ -37,51 +37,51 @@ func (l *Ledger) serveV1(w http.ResponseWriter, r *http.Request) {
 			EntryUUIDs []string `json:"entryUUIDs"`
 		}
 		if err := json.NewDecoder(r.Body).Decode(&query); err != nil || len(query.EntryUUIDs) > 10 {
-			say(w, 400, map[string]any{"code": 400, "message": "bad query"})
+			Say(w, 400, map[string]any{"code": 400, "message": "bad query"})
 			return
 		}
 		answers := []any{}
 		for _, id := range query.EntryUUIDs {
 			if n := l.find(id); n >= 0 {
-				answers = append(answers, l.entryV1(n))
+				answers = append(answers, l.EntryV1(n))
 			}
 		}
-		say(w, 200, answers)
+		Say(w, 200, answers)
 	case strings.HasPrefix(path, "log/entries/"):
 		if n := l.find(strings.TrimPrefix(path, "log/entries/")); n >= 0 {
-			say(w, 200, l.entryV1(n))
+			Say(w, 200, l.EntryV1(n))
 			return
 		}
 		w.WriteHeader(404)
 	case path == "index/retrieve":
 		var query models.SearchIndex
 		if err := json.NewDecoder(r.Body).Decode(&query); err != nil {
-			say(w, 400, nil)
+			Say(w, 400, nil)
 			return
 		}
 		ids := []string{}
-		for n, name := range l.names {
+		for n, name := range l.Names {
 			if name == string(query.PublicKey.Content) {
-				ids = append(ids, l.uuid(n))
+				ids = append(ids, l.UUID(n))
 			}
 		}
-		say(w, 200, ids)
+		Say(w, 200, ids)
 	case path == "log":
-		root := rootOf(l.Leaves)
-		say(w, 200, map[string]any{"rootHash": hex.EncodeToString(root[:]), "treeSize": len(l.Leaves), "treeID": fmt.Sprint(l.treeID), "signedTreeHead": l.checkpointV1()})
+		root := RootOf(l.Leaves)
+		Say(w, 200, map[string]any{"rootHash": hex.EncodeToString(root[:]), "treeSize": len(l.Leaves), "treeID": fmt.Sprint(l.TreeID), "signedTreeHead": l.CheckpointV1()})
 	case path == "log/proof":
 		first, _ := strconv.Atoi(r.URL.Query().Get("firstSize"))
 		last, _ := strconv.Atoi(r.URL.Query().Get("lastSize"))
-		path, err := proofs.ConsistencyProof(r.Context(), int64(first), treeOf(l.Leaves[:last]), memory(l.Leaves[:last]))
+		path, err := proofs.ConsistencyProof(r.Context(), int64(first), treeOf(l.Leaves[:last]), Memory(l.Leaves[:last]))
 		if err != nil {
-			say(w, 400, map[string]any{"code": 400, "message": err.Error()})
+			Say(w, 400, map[string]any{"code": 400, "message": err.Error()})
 			return
 		}
 		hashes := []string{}
 		for _, h := range path {
 			hashes = append(hashes, hex.EncodeToString(h[:]))
 		}
-		say(w, 200, map[string]any{"rootHash": strings.Repeat("0", 64), "hashes": hashes})
+		Say(w, 200, map[string]any{"rootHash": strings.Repeat("0", 64), "hashes": hashes})
 	case path == "log/publicKey":
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		der, _ := x509.MarshalPKIXPublicKey(l.Private.Public())
@@ -94,28 +94,28 @@ func (l *Ledger) serveV1(w http.ResponseWriter, r *http.Request) {
 func (l *Ledger) createV1(w http.ResponseWriter, r *http.Request) {
 	proposed, err := models.UnmarshalProposedEntry(r.Body, runtime.JSONConsumer())
 	if err != nil {
-		say(w, 400, map[string]any{"code": 400, "message": err.Error()})
+		Say(w, 400, map[string]any{"code": 400, "message": err.Error()})
 		return
 	}
 	entry, err := types.CreateVersionedEntry(proposed)
 	if err != nil {
-		say(w, 400, map[string]any{"code": 400, "message": err.Error()})
+		Say(w, 400, map[string]any{"code": 400, "message": err.Error()})
 		return
 	}
 	leaf, err := types.CanonicalizeEntry(r.Context(), entry)
 	if err != nil {
-		say(w, 400, map[string]any{"code": 400, "message": err.Error()})
+		Say(w, 400, map[string]any{"code": 400, "message": err.Error()})
 		return
 	}
 	for n := range l.Leaves {
 		if bytes.Equal(l.Leaves[n], leaf) {
-			w.Header().Set("Location", "/api/v1/log/entries/"+l.uuid(n))
-			say(w, 409, map[string]any{"code": 409, "message": "an equivalent entry already exists in the transparency log with UUID " + l.uuid(n)})
+			w.Header().Set("Location", "/api/v1/log/entries/"+l.UUID(n))
+			Say(w, 409, map[string]any{"code": 409, "message": "an equivalent entry already exists in the transparency log with UUID " + l.UUID(n)})
 			return
 		}
 	}
 	l.Add(leaf)
-	say(w, 201, l.entryV1(len(l.Leaves)-1))
+	Say(w, 201, l.EntryV1(len(l.Leaves)-1))
 }
 
 // Add appends a leaf, whatever it is.
@@ -130,7 +130,7 @@ func (l *Ledger) Add(leaf []byte) {
 		} `json:"spec"`
 	}
 	_ = json.Unmarshal(leaf, &named)
-	l.Leaves, l.names = append(l.Leaves, leaf), append(l.names, string(named.Spec.Signature.PublicKey.Content))
+	l.Leaves, l.Names = append(l.Leaves, leaf), append(l.Names, string(named.Spec.Signature.PublicKey.Content))
 }
 
 func (l *Ledger) find(id string) int {
@@ -140,9 +140,9 @@ func (l *Ledger) find(id string) int {
 	})
 }
 
-func (l *Ledger) uuid(n int) string {
+func (l *Ledger) UUID(n int) string {
 	h := proofs.LeafHash(l.Leaves[n])
-	return fmt.Sprintf("%016x%x", l.treeID, h[:])
+	return fmt.Sprintf("%016x%x", l.TreeID, h[:])
 }
 
 func (l *Ledger) signerV1() signature.Signer {
@@ -153,19 +153,19 @@ func (l *Ledger) signerV1() signature.Signer {
 	return s
 }
 
-func (l *Ledger) checkpointV1() string {
-	root := rootOf(l.Leaves)
-	b, err := util.CreateAndSignCheckpoint(context.WithoutCancel(l.t.Context()), "rekor.example", l.treeID, uint64(len(l.Leaves)), root[:], l.signerV1())
+func (l *Ledger) CheckpointV1() string {
+	root := RootOf(l.Leaves)
+	b, err := util.CreateAndSignCheckpoint(context.WithoutCancel(l.t.Context()), "rekor.example", l.TreeID, uint64(len(l.Leaves)), root[:], l.signerV1())
 	if err != nil {
 		panic(err)
 	}
 	return string(b)
 }
 
-// entryV1 is what Rekor v1 answers about an entry.
-func (l *Ledger) entryV1(n int) any {
-	root := rootOf(l.Leaves)
-	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), memory(l.Leaves))
+// EntryV1 is what Rekor v1 answers about an entry.
+func (l *Ledger) EntryV1(n int) any {
+	root := RootOf(l.Leaves)
+	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), Memory(l.Leaves))
 	if err != nil {
 		panic(err)
 	}
@@ -175,7 +175,7 @@ func (l *Ledger) entryV1(n int) any {
 	}
 	der, _ := x509.MarshalPKIXPublicKey(l.Private.Public())
 	sum := sha256.Sum256(der)
-	id, index, global, when, size, checkpoint, rootText := hex.EncodeToString(sum[:]), int64(n), int64(n)+l.Skew, l.tookAt(n), int64(len(l.Leaves)), l.checkpointV1(), hex.EncodeToString(root[:])
+	id, index, global, when, size, checkpoint, rootText := hex.EncodeToString(sum[:]), int64(n), int64(n)+l.Skew, l.tookAt(n), int64(len(l.Leaves)), l.CheckpointV1(), hex.EncodeToString(root[:])
 	e := models.LogEntryAnon{LogID: &id, LogIndex: &global, IntegratedTime: &when, Body: base64.StdEncoding.EncodeToString(l.Leaves[n])}
 	p := &models.InclusionProof{TreeSize: &size, RootHash: &rootText, LogIndex: &index, Hashes: hashes, Checkpoint: &checkpoint}
 	if l.Before != nil {
@@ -198,7 +198,7 @@ func (l *Ledger) entryV1(n int) any {
 	if l.Bend != nil {
 		l.Bend(loose)
 	}
-	return map[string]any{l.uuid(n): loose}
+	return map[string]any{l.UUID(n): loose}
 }
 
 func (l *Ledger) tookAt(n int) int64 {

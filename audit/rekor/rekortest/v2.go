@@ -24,7 +24,7 @@ func (l *Ledger) serveV2(w http.ResponseWriter, r *http.Request) {
 	case path == "api/v2/log/entries":
 		l.createV2(w, r)
 	case path == "checkpoint":
-		w.Write([]byte(l.checkpointV2(shown)))
+		w.Write([]byte(l.CheckpointV2(shown)))
 	case strings.HasPrefix(path, "tile/"):
 		id, err := proofs.ParseTilePath(path)
 		if err != nil || !id.In(int64(len(shown))) {
@@ -32,7 +32,7 @@ func (l *Ledger) serveV2(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if id.Level != proofs.EntriesLevel {
-			data, _ := memory(shown).ReadTile(r.Context(), id.Level, id.Index, id.Width)
+			data, _ := Memory(shown).ReadTile(r.Context(), id.Level, id.Index, id.Width)
 			w.Write(data)
 			return
 		}
@@ -59,28 +59,28 @@ func (l *Ledger) createV2(w http.ResponseWriter, r *http.Request) {
 		} `json:"hashedRekordRequestV002"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		say(w, 400, map[string]any{"code": 3, "message": "invalid hashedrekord request"})
+		Say(w, 400, map[string]any{"code": 3, "message": "invalid hashedrekord request"})
 		return
 	}
 	sig := request.R.Signature
 	public, err := x509.ParsePKIXPublicKey(sig.Verifier.PublicKey.RawBytes)
 	if err != nil || !ecdsa.VerifyASN1(public.(*ecdsa.PublicKey), request.R.Digest, sig.Content) {
-		say(w, 400, map[string]any{"code": 3, "message": "invalid hashedrekord request"})
+		Say(w, 400, map[string]any{"code": 3, "message": "invalid hashedrekord request"})
 		return
 	}
-	leaf := leafV2(request.R.Digest, sig.Content, sig.Verifier.PublicKey.RawBytes)
+	leaf := LeafV2(request.R.Digest, sig.Content, sig.Verifier.PublicKey.RawBytes)
 	for n := range l.Leaves {
 		if bytes.Equal(l.Leaves[n], leaf) {
 			w.Header().Set("X-Log-Index", strconv.Itoa(n))
-			say(w, 409, map[string]any{"code": 6, "message": fmt.Sprintf("an equivalent entry already exists in the transparency log with index %d", n)})
+			Say(w, 409, map[string]any{"code": 6, "message": fmt.Sprintf("an equivalent entry already exists in the transparency log with index %d", n)})
 			return
 		}
 	}
 	l.Add(leaf)
-	say(w, 201, l.entryV2(len(l.Leaves)-1))
+	Say(w, 201, l.EntryV2(len(l.Leaves)-1))
 }
 
-func leafV2(digest, sig, der []byte) []byte {
+func LeafV2(digest, sig, der []byte) []byte {
 	canonical, err := jsoncanonicalizer.Transform([]byte(fmt.Sprintf(`{"kind":"hashedrekord","apiVersion":"0.0.2","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":%q},"signature":{"content":%q,"verifier":{"publicKey":{"rawBytes":%q},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}}`,
 		base64.StdEncoding.EncodeToString(digest), base64.StdEncoding.EncodeToString(sig), base64.StdEncoding.EncodeToString(der))))
 	if err != nil {
@@ -89,7 +89,7 @@ func leafV2(digest, sig, der []byte) []byte {
 	return canonical
 }
 
-func (l *Ledger) checkpointV2(leaves [][]byte) string {
+func (l *Ledger) CheckpointV2(leaves [][]byte) string {
 	s, err := proofs.NewSigner(Host, proofs.Ed25519, l.Private)
 	if err != nil {
 		panic(err)
@@ -102,8 +102,8 @@ func (l *Ledger) checkpointV2(leaves [][]byte) string {
 	return string(proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal())
 }
 
-func (l *Ledger) entryV2(n int) map[string]any {
-	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), memory(l.Leaves))
+func (l *Ledger) EntryV2(n int) map[string]any {
+	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), Memory(l.Leaves))
 	if err != nil {
 		panic(err)
 	}
@@ -111,11 +111,11 @@ func (l *Ledger) entryV2(n int) map[string]any {
 	for _, h := range path {
 		hashes = append(hashes, h[:])
 	}
-	root := rootOf(l.Leaves)
+	root := RootOf(l.Leaves)
 	e := map[string]any{
 		"logIndex": fmt.Sprint(n), "kindVersion": map[string]any{"kind": "hashedrekord", "version": "0.0.2"},
 		"integratedTime": "0", "inclusionPromise": nil,
-		"inclusionProof":    map[string]any{"logIndex": fmt.Sprint(n), "rootHash": root[:], "treeSize": fmt.Sprint(len(l.Leaves)), "hashes": hashes, "checkpoint": map[string]any{"envelope": l.checkpointV2(l.Leaves)}},
+		"inclusionProof":    map[string]any{"logIndex": fmt.Sprint(n), "rootHash": root[:], "treeSize": fmt.Sprint(len(l.Leaves)), "hashes": hashes, "checkpoint": map[string]any{"envelope": l.CheckpointV2(l.Leaves)}},
 		"canonicalizedBody": l.Leaves[n],
 	}
 	if l.Bend != nil {
