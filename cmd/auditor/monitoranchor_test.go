@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +16,19 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 )
 
+// anchorRule finds the metrics of anchors in rules for Prometheus.
+var anchorRule = regexp.MustCompile(`tuflog_monitor_anchor_\w+`)
+
 // A monitor anchors what it verifies, in each instance on its own. While one is away checkpoints
 // wait, through a kill; the log is followed all the same. What stands there and does not fit the log is a
 // finding.
 func TestMonitorAnchors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs the program five times")
+	}
+	rules, err := os.ReadFile("../../deploy/monitor-alerts.yml")
+	if err != nil || !anchorRule.Match(rules) {
+		t.Fatalf("no rule is about anchors, %v", err)
 	}
 	w := newWorld(t)
 	key := anchorable(w)
@@ -71,7 +79,7 @@ func TestMonitorAnchors(t *testing.T) {
 		}
 	}
 	label := func(name string, version int) string {
-		return fmt.Sprintf(`tuflog_monitor_anchor_%s{instance="rekor%d",log="one"}`, name, version)
+		return fmt.Sprintf(`tuflog_monitor_anchor_%s{log="one",rekor="rekor%d"}`, name, version)
 	}
 	runtest.Eventually(t, "the second instance has it", metrics(label("size", 2)+" 2", label("unanchored_since_seconds", 2)+" 0", label("queued", 2)+" 0"))
 	runtest.Eventually(t, "it waits for the first", metrics(label("size", 1)+" -1", label("queued", 1)+" 1"))
@@ -92,8 +100,11 @@ func TestMonitorAnchors(t *testing.T) {
 	ledgers[0].Set(func(l *rekortest.Ledger) { l.Instead = nil })
 	s.Start(t)
 	runtest.Eventually(t, "what waited is anchored", metrics(label("size", 1)+" 3", label("queued", 1)+" 0", label("unanchored_since_seconds", 1)+" 0"))
-	fits := `tuflog_monitor_anchor_entries{instance="rekor1",log="one",verdict="consistent"} 2`
+	fits := `tuflog_monitor_anchor_entries{log="one",rekor="rekor1",verdict="consistent"} 2`
 	runtest.Eventually(t, "all of it fits", metrics(fits))
+	for _, name := range anchorRule.FindAllString(string(rules), -1) {
+		runtest.Eventually(t, "there is "+name, func() bool { return metrics("# TYPE " + name + " gauge")() })
+	}
 
 	// The log, with its witnesses, shows somebody another history, who pins it.
 	w.log.Time = time.Now().Add(3 * time.Hour).Unix()
@@ -103,7 +114,7 @@ func TestMonitorAnchors(t *testing.T) {
 	w.must(os.WriteFile(note, hidden.Checkpoint(3, 2), 0o644))
 	w.run(0, "anchor", "submit", "--policy", w.policy, "--dir", filepath.Join(dir, "victim"), "--url", ledgers[0].URL(), "--instance", "rekor1", "--rekor-key", filepath.Join(dir, "rekor1.pem"), note)
 	w.log.Publish(2)
-	runtest.Eventually(t, "the orphan is found", metrics(fits, `tuflog_monitor_anchor_entries{instance="rekor1",log="one",verdict="orphan"} 1`, `tuflog_monitor_findings{class="unexpected",log="one"} 1`))
+	runtest.Eventually(t, "the orphan is found", metrics(fits, `tuflog_monitor_anchor_entries{log="one",rekor="rekor1",verdict="orphan"} 1`, `tuflog_monitor_findings{class="unexpected",log="one"} 1`))
 	// The auditor is given the receipt.
 	receipts, err := filepath.Glob(filepath.Join(dir, "victim/*/*/receipts/*.json"))
 	w.must(err)
