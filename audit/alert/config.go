@@ -57,8 +57,12 @@ type Log struct {
 
 // Repository is a repository with a name.
 type Repository struct {
-	ID   string // hex digits, or their beginning
+	ID   string // 64 hex digits
 	Name string
+	// URLs are where it is served, without passwords.
+	URLs []string
+	// Expectations is where its expectations are read, without a password; empty: nowhere.
+	Expectations string
 	// ExpectationsKey is the key that signs its expectations; empty: none are configured.
 	ExpectationsKey string
 }
@@ -68,7 +72,7 @@ type Route struct {
 	Classes      []string      `toml:"classes"`
 	Kinds        []string      `toml:"kinds"`
 	Logs         []string      `toml:"logs"`
-	Repositories []string      `toml:"repositories"` // ids, beginnings of ids with at least 8 digits, or names
+	Repositories []string      `toml:"repositories"` // whole ids, or names of Logs
 	Roles        []string      `toml:"roles"`
 	To           []string      `toml:"to"`     // empty: nobody is told
 	Digest       time.Duration `toml:"digest"` // collected for so long; 0: each at once

@@ -1,6 +1,7 @@
 package alert_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ every = "24h"
 classes = ["tampering", "equivocation"]
 kinds = ["fork"]
 logs = ["example"]
-repositories = ["acme", "0123456789abcdef"]
+repositories = ["acme", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]
 roles = ["targets"]
 to = ["ops", "pager"]
 [[route]]
@@ -107,13 +108,18 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	cfg.Logs = []alert.Log{{Name: "example", Repositories: []alert.Repository{{ID: "0011", Name: "acme"}}}}
+	cfg.Logs = []alert.Log{{Name: "example", Repositories: []alert.Repository{{ID: strings.Repeat("0011", 16), Name: "acme"}}}}
 	if err := cfg.Check(); err != nil {
 		t.Error(err)
 	}
 	cfg.Routes[0].Repositories = []string{"acne"}
 	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), `repositories: refused: "acne"`) {
 		t.Errorf("a repository that is not there: %v", err)
+	}
+	cfg.Routes[0].Repositories = []string{"acme", "0123456789ab"}
+	var beginning *alert.BeginningError
+	if err := cfg.Check(); !errors.As(err, &beginning) || beginning.Beginning != "0123456789ab" || !strings.Contains(err.Error(), "route 1: repositories: refused: ") {
+		t.Errorf("the beginning of an id: %v", err)
 	}
 	cfg.Routes[0].Logs = []string{"elsewhere"}
 	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), `logs: refused: there is no log "elsewhere"`) {

@@ -138,6 +138,7 @@ type known struct {
 	episode, seen     int64
 	open, told, acked bool
 	sent              []sent
+	opening           string // the id of the event about it; empty: none was told
 	body              []byte
 }
 
@@ -150,13 +151,16 @@ type sent struct {
 
 func (c *change) known(ctx context.Context, sum tuf.Digest) (k known, err error) {
 	var where string
-	err = c.tx.QueryRowContext(ctx, "SELECT episode, seen, open, told, acked, sent, body FROM findings WHERE origin = ? AND sum = ?", c.origin, sum[:]).
-		Scan(&k.episode, &k.seen, &k.open, &k.told, &k.acked, &where, &k.body)
+	err = c.tx.QueryRowContext(ctx, "SELECT episode, seen, open, told, acked, sent, opening, body FROM findings WHERE origin = ? AND sum = ?", c.origin, sum[:]).
+		Scan(&k.episode, &k.seen, &k.open, &k.told, &k.acked, &where, &k.opening, &k.body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return known{}, nil
 	}
 	if err != nil {
 		return k, err
+	}
+	if k.told && k.opening == "" {
+		k.opening = openingIDBefore(c.origin, sum, k.episode)
 	}
 	return k, json.Unmarshal([]byte(where), &k.sent)
 }
@@ -166,8 +170,8 @@ func (c *change) keep(ctx context.Context, sum tuf.Digest, class audit.Class, k 
 	if err != nil {
 		return err
 	}
-	_, err = c.tx.ExecContext(ctx, `INSERT OR REPLACE INTO findings (origin, sum, log, class, episode, seen, open, told, acked, sent, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.origin, sum[:], c.log, class, k.episode, k.seen, k.open, k.told, k.acked, string(where), k.body)
+	_, err = c.tx.ExecContext(ctx, `INSERT OR REPLACE INTO findings (origin, sum, log, class, episode, seen, open, told, acked, sent, opening, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.origin, sum[:], c.log, class, k.episode, k.seen, k.open, k.told, k.acked, string(where), k.opening, k.body)
 	return err
 }
 
@@ -198,9 +202,9 @@ func (c *change) open(ctx context.Context, f *audit.Finding) error {
 	case !acked && !k.told:
 		err = c.tell(ctx, &k, sum, body)
 	case !acked && changed:
-		err = c.tellWithdrawn(ctx, &k, sum)
+		err = c.tellWithdrawn(ctx, &k)
 	case changed && k.told:
-		err = c.withdraw(ctx, &k, sum)
+		err = c.withdraw(ctx, &k)
 	}
 	if err != nil {
 		return err
@@ -216,10 +220,11 @@ func (c *change) tell(ctx context.Context, k *known, sum tuf.Digest, f *audit.Fi
 	}
 	k.told, k.sent = true, nil
 	k.episode++
+	k.opening = openingID(c.origin, sum, k.episode)
 	for _, to := range route.To {
 		k.sent = append(k.sent, sent{To: to, Digest: route.Digest})
 	}
-	return c.post(ctx, c.event(Opened, f, sum, k.episode), k.sent)
+	return c.post(ctx, c.event(Opened, k.opening, f, sum, k.episode), k.sent)
 }
 
 // close takes the digest of a finding that is gone.
@@ -237,8 +242,8 @@ func (c *change) close(ctx context.Context, sum tuf.Digest) error {
 		return fmt.Errorf("finding %s: %w", sum, err)
 	}
 	if k.told {
-		e := c.event(Closed, &f, sum, k.episode)
-		e.Opening = eventID(Opened, c.origin, sum, k.episode)
+		e := c.event(Closed, closingID(k.opening), &f, sum, k.episode)
+		e.Opening = k.opening
 		if err := c.post(ctx, e, slices.DeleteFunc(k.sent, func(s sent) bool { return s.Withdrawn })); err != nil {
 			return err
 		}
@@ -247,12 +252,13 @@ func (c *change) close(ctx context.Context, sum tuf.Digest) error {
 }
 
 // event makes an event about a finding.
-func (c *change) event(t Type, f *audit.Finding, sum tuf.Digest, episode int64) *Event {
+func (c *change) event(t Type, id string, f *audit.Finding, sum tuf.Digest, episode int64) *Event {
 	cfg := &c.desk.cfg
+	command, asks := cfg.command(c.log, f)
 	return &Event{
-		Version: eventVersion, ID: eventID(t, c.origin, sum, episode), Type: t, Time: c.now.UTC().Truncate(time.Millisecond),
+		Version: eventVersion, ID: id, Type: t, Time: c.now.UTC().Truncate(time.Millisecond),
 		Log: c.log, Origin: c.origin, Finding: f, RepositoryName: cfg.repositoryName(c.log, f), Episode: episode,
-		Command: cfg.command(c.log, f), Link: cfg.link(c.log, f, sum),
+		Command: command, Asks: asks, Link: cfg.link(c.log, f, sum),
 	}
 }
 

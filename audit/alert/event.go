@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -38,6 +39,7 @@ type Event struct {
 	Episode        int64          `json:"episode,omitempty"`         // how often the finding has opened
 	Opening        string         `json:"opening,omitempty"`         // of one that closed: the id of its opening
 	Command        string         `json:"command,omitempty"`         // for a shell on the auditor's machine: checks it
+	Asks           bool           `json:"asks,omitempty"`            // Command asks again for what was not there, which nothing offline proves
 	Link           string         `json:"link,omitempty"`            // to the page about it
 
 	// Of an event that stands for others of the same cause, which follow as no message of
@@ -73,6 +75,7 @@ type Cause struct {
 	Sentence string `json:"sentence"` // of the first finding
 	First    string `json:"first"`    // the id of the event about it
 	Command  string `json:"command,omitempty"`
+	Asks     bool   `json:"asks,omitempty"`
 	Link     string `json:"link,omitempty"`
 }
 
@@ -85,9 +88,20 @@ type LogHealth struct {
 	Open    int    `json:"open"` // findings of other classes that nobody has acknowledged
 }
 
-// eventID returns the id of an event about a finding's episode.
-func eventID(t Type, origin string, sum tuf.Digest, episode int64) string {
-	return newID(string(t), origin, sum, episode)
+// openingID returns the id of the event about an opening of a finding. It is drawn, because what
+// the outbox counts is counted again if an older copy of it is restored, or none: a receiver that
+// keeps ids would take another opening for one that it knows. The id is committed with the event
+// before anybody is told, so that an event has one, whenever the process ends.
+func openingID(origin string, sum tuf.Digest, episode int64) string {
+	return newID(string(Opened), origin, sum, episode, rand.Text())
+}
+
+// closingID returns the id of the event about the end of what an event opened.
+func closingID(opening string) string { return newID(string(Closed), opening) }
+
+// openingIDBefore returns the id of an opening that an outbox of version 1 has told.
+func openingIDBefore(origin string, sum tuf.Digest, episode int64) string {
+	return newID(string(Opened), origin, sum, episode)
 }
 
 // newID returns an id that follows from words: 160 bits, so that nobody makes two findings

@@ -64,3 +64,8 @@ func Mail(e *Event) ([]byte, error) {
 	raw, err := written(msg)
 	return []byte(raw), err
 }
+
+// OpeningIDBefore returns the id of an opening that an outbox of version 1 has told.
+func OpeningIDBefore(origin string, f audit.Finding, episode int64) string {
+	return openingIDBefore(origin, f.Digest(), episode)
+}

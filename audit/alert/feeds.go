@@ -137,7 +137,7 @@ func (r *Reader) serveFeed(w http.ResponseWriter, req *http.Request, url, of, co
 
 // entryOf leaves the command out: its paths are those of the auditor's machine.
 func entryOf(e *Event) atomEntry {
-	e.Command = ""
+	e.Command, e.Asks = "", false
 	entry := atomEntry{
 		ID: "urn:tuflog:event:" + e.ID, Title: strings.TrimPrefix(subject(e), "[tuflog] "), Updated: e.Time.Format(time.RFC3339),
 		Categories: []atomCategory{{string(e.Finding.Class)}, {string(e.Finding.Kind)}, {string(e.Type)}},

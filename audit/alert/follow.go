@@ -9,6 +9,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // State is what Follow reads of a log's state: a *state.DB of this process, or a
@@ -22,9 +23,25 @@ type State interface {
 
 // followed is how far a state was followed in this process.
 type followed struct {
-	db   State
-	last int64 // change
+	instance any   // stands for the state
+	last     int64 // change
 }
+
+// Changes are what has changed of the findings in a log's state, for the outbox.
+type Changes struct {
+	log, origin string
+	instance    any
+	last        int64 // change
+
+	since   int64 // that the outbox had taken
+	known   bool  // it had taken any
+	changed []audit.Finding
+	same    bool // it is the state that was followed before
+	open    []audit.Finding
+}
+
+// errMoved says that the outbox has taken changes since those at hand were read.
+var errMoved = errors.New("another process has taken changes of the findings meanwhile")
 
 // Follow takes what has changed of the findings in a log's state since it did last, in this
 // process or an earlier one. What came and went between is told as well, even if the process
@@ -33,52 +50,83 @@ type followed struct {
 // by it: they could come again, as another episode. As long as the state stays open db is the
 // same.
 func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
+	for {
+		c, err := d.Changes(ctx, log, origin, db, db)
+		if c == nil || err != nil {
+			return err
+		}
+		if err = d.Take(ctx, c); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// Changes reads what Follow takes; nil: nothing has changed. It waits for nobody who writes the
+// outbox. instance stands for the state that is open, and may be compared with others.
+func (d *Desk) Changes(ctx context.Context, log, origin string, instance any, db State) (*Changes, error) {
 	last, err := db.LastChange(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.mu.Lock()
 	at := d.followed[origin]
 	d.mu.Unlock()
-	same := at.db == db
-	if same && at.last == last {
-		return nil
+	c := &Changes{log: log, origin: origin, instance: instance, last: last, same: at.instance == instance}
+	if c.same && at.last == last {
+		return nil, nil
 	}
-	err = d.change(ctx, log, origin, func(c *change) error {
-		since, known, err := c.since(ctx)
+	if c.since, c.known, err = since(ctx, d.db, origin); err != nil {
+		return nil, explained(d.path, err)
+	}
+	replay, err := db.Replay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	add := func(list *[]audit.Finding) func(state.Finding) error {
+		return func(kept state.Finding) error {
+			f, err := audit.FindingOf(kept, replay)
+			*list = append(*list, f)
+			return err
+		}
+	}
+	if c.known && c.since <= last {
+		if err := db.FindingsChanged(ctx, c.since, 0, add(&c.changed)); err != nil {
+			return nil, err
+		}
+	}
+	if !c.same {
+		// Another state may have taken the place of the one that was followed.
+		if err := db.Findings(ctx, false, add(&c.open)); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Take takes changes into the outbox, and waits for others who write it, seconds at most.
+func (d *Desk) Take(ctx context.Context, changes *Changes) error {
+	err := d.change(ctx, changes.log, changes.origin, func(c *change) error {
+		n, known, err := since(ctx, c.tx, c.origin)
 		if err != nil {
 			return err
 		}
-		replay, err := db.Replay(ctx)
-		if err != nil {
+		if n != changes.since || known != changes.known {
+			return errMoved
+		}
+		if err := c.changed(ctx, changes.changed); err != nil {
 			return err
 		}
-		if known && since <= last {
-			if err := c.changed(ctx, db, since, replay); err != nil {
+		if !changes.same {
+			if err := c.sync(ctx, changes.open); err != nil {
 				return err
 			}
 		}
-		if !same {
-			// Another state may have taken the place of the one that was followed.
-			var open []audit.Finding
-			err := db.Findings(ctx, false, func(kept state.Finding) error {
-				f, err := audit.FindingOf(kept, replay)
-				open = append(open, f)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if err := c.sync(ctx, open); err != nil {
-				return err
-			}
-		}
-		_, err = c.tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", changedName+origin, strconv.FormatInt(last, 10))
+		_, err = c.tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", changedName+c.origin, strconv.FormatInt(changes.last, 10))
 		return err
 	})
 	if err == nil {
 		d.mu.Lock()
-		d.followed[origin] = followed{db, last}
+		d.followed[changes.origin] = followed{changes.instance, changes.last}
 		d.mu.Unlock()
 	}
 	return err
@@ -88,10 +136,11 @@ func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
 // was taken.
 const changedName = "changed "
 
-// since returns the number of the last change that was taken; false: none ever was.
-func (c *change) since(ctx context.Context) (n int64, known bool, err error) {
+// since returns the number of the last change of a log's state that was taken; false: none ever
+// was.
+func since(ctx context.Context, q queryer, origin string) (n int64, known bool, err error) {
 	var text string
-	err = c.tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", changedName+c.origin).Scan(&text)
+	err = q.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", changedName+origin).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}
@@ -99,22 +148,13 @@ func (c *change) since(ctx context.Context) (n int64, known bool, err error) {
 		n, err = strconv.ParseInt(text, 10, 64)
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("the last change of %s: %w", c.origin, err)
+		return 0, false, fmt.Errorf("the last change of %s: %w", printable.Line(origin), err)
 	}
 	return n, true, nil
 }
 
-// changed takes the changes since one.
-func (c *change) changed(ctx context.Context, db State, since, replay int64) error {
-	var list []audit.Finding
-	err := db.FindingsChanged(ctx, since, 0, func(kept state.Finding) error {
-		f, err := audit.FindingOf(kept, replay)
-		list = append(list, f)
-		return err
-	})
-	if err != nil {
-		return err
-	}
+// changed takes findings that have changed.
+func (c *change) changed(ctx context.Context, list []audit.Finding) error {
 	for i := range list {
 		f := &list[i]
 		k, err := c.known(ctx, f.Digest())

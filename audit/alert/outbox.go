@@ -141,10 +141,9 @@ func (c *change) stormEnds(ctx context.Context, dest, cause string, isNew bool) 
 
 // withdraw takes the opening of a finding, which somebody has acknowledged, from the queues in
 // which it still waits.
-func (c *change) withdraw(ctx context.Context, k *known, sum tuf.Digest) error {
-	id := eventID(Opened, c.origin, sum, k.episode)
+func (c *change) withdraw(ctx context.Context, k *known) error {
 	for i := range k.sent {
-		r, err := c.tx.ExecContext(ctx, "DELETE FROM queue WHERE dest = ? AND event = (SELECT number FROM events WHERE id = ?)", k.sent[i].To, id)
+		r, err := c.tx.ExecContext(ctx, "DELETE FROM queue WHERE dest = ? AND event = (SELECT number FROM events WHERE id = ?)", k.sent[i].To, k.opening)
 		if err != nil {
 			return err
 		}
@@ -158,10 +157,10 @@ func (c *change) withdraw(ctx context.Context, k *known, sum tuf.Digest) error {
 }
 
 // tellWithdrawn queues an opening that was withdrawn: nobody acknowledges it any more.
-func (c *change) tellWithdrawn(ctx context.Context, k *known, sum tuf.Digest) error {
+func (c *change) tellWithdrawn(ctx context.Context, k *known) error {
 	var number int64
 	var body []byte
-	err := c.tx.QueryRowContext(ctx, "SELECT number, body FROM events WHERE id = ?", eventID(Opened, c.origin, sum, k.episode)).Scan(&number, &body)
+	err := c.tx.QueryRowContext(ctx, "SELECT number, body FROM events WHERE id = ?", k.opening).Scan(&number, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // it is long ago
 	}
@@ -477,7 +476,7 @@ func causeLine(e *Event) Cause {
 	f := e.Finding
 	return Cause{
 		Class: f.Class, Kind: f.Kind, Log: e.Log, Repository: f.Repository, RepositoryName: e.RepositoryName,
-		Sentence: tuf.Clip(f.Sentence), First: e.ID, Command: e.Command, Link: e.Link,
+		Sentence: tuf.Clip(f.Sentence), First: e.ID, Command: e.Command, Asks: e.Asks, Link: e.Link,
 	}
 }
 

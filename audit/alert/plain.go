@@ -27,7 +27,7 @@ func plain(e *Event) outgoing {
 		}
 	}
 	for _, c := range e.Causes[:min(len(e.Causes), maxPlainCauses)] {
-		c.Sentence, c.Command = leftOut, ""
+		c.Sentence, c.Command, c.Asks = leftOut, "", false
 		p.Causes = append(p.Causes, c)
 	}
 	p.Omitted += len(e.Causes) - len(p.Causes)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // defaultRoutes stand behind those of the settings: a finding that these do not mention is
@@ -44,16 +45,13 @@ func anyOf(wanted []string, have string) bool {
 	return len(wanted) == 0 || slices.Contains(wanted, have)
 }
 
-// isRepository reports whether a finding is about a repository: an id, its beginning or the
-// name that it has at the log.
+// isRepository reports whether a finding is about a repository: an id, or the name that it has
+// at the log.
 func (c *Config) isRepository(log, want string, f *audit.Finding) bool {
 	if f.Repository.IsZero() {
 		return false
 	}
-	if idOrBeginning(want) && strings.HasPrefix(f.Repository.String(), want) {
-		return true
-	}
-	return want == c.repositoryName(log, f)
+	return want == f.Repository.String() || want == c.repositoryName(log, f)
 }
 
 // repositoryName returns the name of the repository that a finding is about; empty: it has
@@ -65,7 +63,7 @@ func (c *Config) repositoryName(log string, f *audit.Finding) string {
 	id := f.Repository.String()
 	for _, l := range c.Logs {
 		for _, r := range l.Repositories {
-			if l.Name == log && r.ID != "" && strings.HasPrefix(id, r.ID) {
+			if l.Name == log && r.ID == id {
 				return r.Name
 			}
 		}
@@ -73,10 +71,17 @@ func (c *Config) repositoryName(log string, f *audit.Finding) string {
 	return ""
 }
 
-// idOrBeginning reports whether a word is the beginning of a repository's id, long enough
-// to mean one.
-func idOrBeginning(s string) bool {
-	return len(s) >= 8 && len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == ""
+// IsBeginning reports whether a word looks like the beginning of a repository's id.
+func IsBeginning(s string) bool {
+	return len(s) >= 4 && len(s) < 2*len(tuf.Digest{}) && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// BeginningError says that settings name a repository by the beginning of its id. A rule must
+// not match by that: whoever likes makes a repository whose id begins the same.
+type BeginningError struct{ Beginning string }
+
+func (e *BeginningError) Error() string {
+	return fmt.Sprintf("%s is the beginning of an id, and anybody can register a repository whose id begins so: want all 64 digits (auditor show %s prints them), or the name of a [[log.repository]]", e.Beginning, e.Beginning)
 }
 
 // checkRoute refuses a route that can match nothing, or leads nowhere.
@@ -150,8 +155,13 @@ func (c *Config) checkNames(r *Route) error {
 		}
 	}
 	for _, want := range r.Repositories {
-		if c.Logs != nil && !idOrBeginning(want) && !names[want] {
-			return fmt.Errorf("repositories: %w: %q is neither the name of a repository of these logs nor 8 to 64 hex digits", errConfig, clip(want))
+		_, err := tuf.ParseDigest(want)
+		switch {
+		case c.Logs == nil || err == nil || names[want]:
+		case IsBeginning(want):
+			return fmt.Errorf("repositories: %w: %w", errConfig, &BeginningError{want})
+		default:
+			return fmt.Errorf("repositories: %w: %q is neither the name of a repository of these logs nor an id of 64 hex digits", errConfig, clip(want))
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 )
 
 // schemaVersion is PRAGMA user_version of an outbox.
-const schemaVersion = 1
+const schemaVersion = 2 // 1 had no ids of openings
 
 // The schema. Times are Unix milliseconds.
 const schema = `
@@ -34,6 +34,7 @@ CREATE TABLE findings (
 	told    INTEGER NOT NULL, -- 1: there is an event about this opening
 	acked   INTEGER NOT NULL,
 	sent    TEXT NOT NULL,    -- JSON: where the opening went
+	opening TEXT NOT NULL DEFAULT '', -- the id of the event about it; empty: none, or eventIDBefore
 	body    BLOB NOT NULL,    -- JSON: the finding; empty: it is closed
 	PRIMARY KEY (origin, sum)
 ) WITHOUT ROWID;
@@ -100,6 +101,8 @@ CREATE TABLE destinations (
 ) WITHOUT ROWID;
 `
 
+const fromVersion1 = `ALTER TABLE findings ADD COLUMN opening TEXT NOT NULL DEFAULT ''`
+
 var pragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(1000)"}
 
 // openFile opens the outbox, and makes it if need be.
@@ -110,6 +113,8 @@ func openFile(path string) (*sql.DB, error) {
 			return nil, fmt.Errorf("outbox %s: %w", path, err)
 		}
 	} else if err := sqlitefile.CompleteChecked(path, schemaVersion, schema, pragmas...); err != nil {
+		return nil, explained(path, err)
+	} else if err := sqlitefile.UpgradeChecked(path, 1, schemaVersion, fromVersion1, pragmas...); err != nil {
 		return nil, explained(path, err)
 	}
 	db, err := sqlitefile.OpenChecked(path, schemaVersion, pragmas...)
@@ -122,7 +127,7 @@ func openFile(path string) (*sql.DB, error) {
 // explained says what to do about a damaged file.
 func explained(path string, err error) error {
 	if sqlitefile.Damaged(err) {
-		return fmt.Errorf("outbox %s is damaged: move it away: open findings are then told again, under the same ids (%w)", path, err)
+		return fmt.Errorf("outbox %s is damaged: move it away: open findings are then told again, under new ids (%w)", path, err)
 	}
 	return fmt.Errorf("outbox %s: %w", path, err)
 }
@@ -144,4 +149,5 @@ func query(ctx context.Context, q queryer, statement string, args []any, scan fu
 
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }

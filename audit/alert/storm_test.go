@@ -232,8 +232,8 @@ func TestDigestAndHealth(t *testing.T) {
 // default ones stand.
 func TestRoutes(t *testing.T) {
 	o := newOffice(t)
-	o.cfg.Logs[0].Repositories = []alert.Repository{{ID: found("fork", "acme", 0).Repository.String()[:10], Name: "acme"}}
-	bolt := found("fork", "bolt", 0).Repository.String()[:8]
+	o.cfg.Logs[0].Repositories = []alert.Repository{{ID: found("fork", "acme", 0).Repository.String(), Name: "acme"}}
+	bolt := found("fork", "bolt", 0).Repository.String()
 	o.cfg.Routes = []alert.Route{
 		{Kinds: []string{"version-gap"}, Repositories: []string{"acme"}, To: []string{"pager"}},
 		{Classes: []string{"tampering"}, Repositories: []string{bolt}},

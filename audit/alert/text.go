@@ -2,8 +2,6 @@ package alert
 
 import (
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -158,11 +156,14 @@ func findingText(b *strings.Builder, e *Event) {
 			paragraph(b, "- "+sentence)
 		}
 	}
-	pasteText(b, "", e.Command, e.Link)
+	pasteText(b, "", e.Command, e.Link, e.Asks)
 }
 
-func pasteText(b *strings.Builder, indent, command, link string) {
-	if command != "" {
+func pasteText(b *strings.Builder, indent, command, link string, asks bool) {
+	switch {
+	case command != "" && asks:
+		fmt.Fprintf(b, "\n%sNothing offline proves that something is not there. To look again, over the\n%snetwork, on the auditor's machine:\n\n%s    %s\n", indent, indent, indent, printable.Line(command))
+	case command != "":
 		fmt.Fprintf(b, "\n%sTo check it, on the auditor's machine:\n\n%s    %s\n", indent, indent, printable.Line(command))
 	}
 	if link != "" {
@@ -199,110 +200,6 @@ func (h LogHealth) String() string {
 		parts = append(parts, "nothing to report")
 	}
 	return h.Log + ": " + strings.Join(parts, "; ")
-}
-
-// command returns what checks a finding, to be pasted into a shell on this machine: the
-// evidence, where it is a file that proves it, or else a replay.
-func (c *Config) command(log string, f *audit.Finding) string {
-	if c.Command != nil {
-		if command := c.Command(log, f); command != "" {
-			return command
-		}
-	}
-	for _, l := range c.Logs {
-		if l.Name != log {
-			continue
-		}
-		folder := f.EvidenceDir(l.StateDir)
-		for _, file := range f.Evidence {
-			ext := filepath.Ext(file.Name)
-			if l.StateDir != "" && (ext == ".conflict" || ext == ".accusation") {
-				return "auditor evidence check --policy " + printable.ShellWord(l.Policy) + " " + printable.ShellWord(filepath.Join(folder, file.Name))
-			}
-		}
-		from := l.URL // empty: the policy names it
-		if l.Mirror != "" {
-			from = l.Mirror
-		}
-		if from != "" {
-			from = " --log " + printable.ShellWord(from)
-		}
-		from = " --policy " + printable.ShellWord(l.Policy) + from
-		if l.StateDir != "" {
-			if check := l.expectCheck(f, folder); check != "" {
-				return check
-			}
-			if check := liveCheck(f, folder); check != "" {
-				return check + from
-			}
-			if check := l.rollbackCheck(f, folder); check != "" {
-				return check
-			}
-		}
-		return "auditor replay" + from
-	}
-	return ""
-}
-
-// expectCheck returns what judges a release by its vendor's expectations again, from the
-// evidence in a folder: the expectations, the release, and what there was before it if the
-// role had anything; or what verifies expectations that are wrong themselves. It is empty for
-// other findings.
-func (l *Log) expectCheck(f *audit.Finding, folder string) string {
-	i := slices.IndexFunc(l.Repositories, func(r Repository) bool {
-		return r.ExpectationsKey != "" && strings.HasPrefix(f.Repository.String(), r.ID)
-	})
-	if i < 0 || len(f.Evidence) == 0 {
-		return ""
-	}
-	switch f.Kind {
-	case audit.UnexpectedRelease, audit.ExpectationsStale, audit.ExpectationsMissing, audit.ExpectationsRolledBack:
-	default:
-		return ""
-	}
-	at := func(i int) string { return printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) }
-	check := func(i int, key string) string {
-		return "publisher expect check " + at(i) + " --key " + printable.ShellWord(key)
-	}
-	command := check(0, l.Repositories[i].ExpectationsKey)
-	switch {
-	case len(f.Evidence) < 2:
-		return command
-	case f.Kind != audit.UnexpectedRelease: // two notes of one version
-		return command + " && " + check(1, l.Repositories[i].ExpectationsKey)
-	}
-	if len(f.Evidence) > 2 {
-		command += " --had " + at(2)
-	}
-	return command + " " + at(1)
-}
-
-// rollbackCheck returns what compares the checkpoint that the log published before with what
-// it publishes now. It is empty for other findings.
-func (l *Log) rollbackCheck(f *audit.Finding, folder string) string {
-	if f.Kind != audit.Rollback || len(f.Evidence) == 0 {
-		return ""
-	}
-	command := "auditor gossip " + printable.ShellWord(filepath.Join(folder, f.Evidence[0].Name)) + " --policy " + printable.ShellWord(l.Policy)
-	if l.URL != "" {
-		command += " --log " + printable.ShellWord(l.URL)
-	}
-	return command
-}
-
-// liveCheck returns what compares the file that a live repository served, which is the
-// evidence in a folder, with the log again. It is empty for other findings.
-func liveCheck(f *audit.Finding, folder string) string {
-	switch f.Kind {
-	case audit.LiveUnlogged, audit.LiveOther, audit.LiveEquivocation, audit.LiveUnsigned, audit.LiveStale:
-	default:
-		return ""
-	}
-	i := slices.IndexFunc(f.Evidence, func(e audit.Evidence) bool { return filepath.Ext(e.Name) == ".json" })
-	if i < 0 {
-		return ""
-	}
-	return "auditor compare " + printable.ShellWord(filepath.Join(folder, f.Evidence[i].Name)) + " --repository " + f.Repository.String()
 }
 
 // link returns the URL of a finding's page.

@@ -65,7 +65,7 @@ func TestTricked(t *testing.T) {
 	w.release("targets")
 	w.step(false)
 	w.want(evil, "@5", "@6")
-	if s := w.w.Status(); s.Version != 2 || !s.InForce || s.Repository != w.id || s.Trouble != "" || s.Read.IsZero() {
+	if s := w.w.Status(); s.Version != 2 || !s.InForce || s.Trouble != "" || s.Read.IsZero() {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -313,7 +313,7 @@ func TestWithheld(t *testing.T) {
 	_, err := w.a.Step(t.Context())
 	must(t, err)
 	w.log.Spoil(audittest.BlobPath(file), audittest.Missing)
-	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), true))
+	w.judge(true)
 	w.want()
 	w.log.Spoil(audittest.BlobPath(file), nil)
 	w.step(false)
@@ -324,18 +324,18 @@ func TestWithheld(t *testing.T) {
 	_, err = w.a.Step(t.Context())
 	must(t, err)
 	w.log.Spoil(audittest.BlobPath(file), audittest.Missing)
-	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), true))
+	w.judge(true)
 	w.now = w.now.Add(time.Minute)
 	w.step(false)
 	w.want("release-unseen@3: targets 4 of acme cannot be compared with what its vendor said would be released: its metadata is not at hand")
 	// While the log is away nobody knows more. A file that is missing while all else is there is
 	// withheld; it accuses the vendor of nothing, and the release is judged when it is there.
 	w.now = w.now.Add(time.Hour)
-	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), false))
+	w.judge(false)
 	w.want("release-unseen@3")
 	w.step(false)
 	w.want("release-withheld@3: targets 4 of acme cannot be compared")
-	must(t, w.w.Step(t.Context(), w.a, w.log.Source(), false))
+	w.judge(false)
 	w.start()
 	w.step(true)
 	w.want("release-withheld@3")
@@ -431,7 +431,7 @@ func TestServed(t *testing.T) {
 	cancel()
 	<-done
 
-	for _, cfg := range []expected.Config{{}, {Name: "x", Repository: "aa", From: "y"}, {Name: "x", Repository: "aa", From: "y", Keys: []proofs.Key{w.log.Witnesses[0].Key()}}} {
+	for _, cfg := range []expected.Config{{}, {Name: "x", Repository: w.id, From: "y"}, {Name: "x", Repository: w.id, From: "y", Keys: []proofs.Key{w.log.Witnesses[0].Key()}}} {
 		if _, err := expected.New(cfg); err == nil {
 			t.Errorf("a watcher of %+v", cfg)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -50,14 +49,6 @@ func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool)
 			return nil
 		})
 		if err != nil {
-			return err
-		}
-	}
-	if slices.ContainsFunc(ours, w.decides) {
-		// Newer expectations may have been signed a moment before the release: they may allow
-		// it, and they may no longer do so.
-		w.readWithin(ctx, hasteTimeout)
-		if err := w.take(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -128,6 +119,11 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 	if l.Verdict == state.NotJudged {
 		return w.waitForFile(l, p, "it cannot be judged, because a file is missing")
 	}
+	if number, ok := w.wanted[l.Index]; !ok || w.taken < number {
+		// Newer expectations may have been signed a moment before the release: they may allow
+		// it, and they may no longer do so.
+		return w.waitForReading(p)
+	}
 	why, by, err := w.verdict(ctx, a.State(), blobs, l, p)
 	switch {
 	case errors.Is(err, errNotHere):
@@ -135,13 +131,35 @@ func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Le
 	case err != nil:
 		return err
 	case by != nil:
+		delete(w.wanted, l.Index)
 		m.accept(l, p)
 		return nil
 	case w.cfg.Late > 0 && now.Sub(time.Unix(p.By, 0)) < w.cfg.Late && len(m.Pending) < maxPending:
 		m.Pending = append(m.Pending, p)
 		return nil
 	}
+	delete(w.wanted, l.Index)
 	return w.report(ctx, a, blobs, l, why)
+}
+
+// waitForReading lets a leaf wait until expectations have been read that may have been signed
+// after those at hand. A process that is started again reads them again.
+func (w *Watcher) waitForReading(p pending) error {
+	m := w.mem
+	if len(m.Pending) >= maxPending {
+		return errFull
+	}
+	m.Pending, w.waits = append(m.Pending, p), true
+	if _, ok := w.wanted[p.Index]; !ok {
+		w.mu.Lock()
+		w.wanted[p.Index] = w.begun + 1
+		w.mu.Unlock()
+		select {
+		case w.hurry <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // patience is how long a metadata file is waited for in silence.

@@ -81,10 +81,11 @@ const (
 func memoryName(id tuf.Digest) string { return "expectations " + id.String() }
 
 // load reads the memory of a state, if it is another than before.
-func (w *Watcher) load(ctx context.Context, db *state.DB, id tuf.Digest) error {
+func (w *Watcher) load(ctx context.Context, db *state.DB) error {
 	if w.mem != nil && w.db == db {
 		return nil
 	}
+	id := w.cfg.Repository
 	text, err := db.Get(ctx, memoryName(id))
 	if err != nil {
 		return err
@@ -99,12 +100,10 @@ func (w *Watcher) load(ctx context.Context, db *state.DB, id tuf.Digest) error {
 	if m, err = w.loadNotes(m); err != nil {
 		return err
 	}
+	w.wanted = map[int64]int{}
 	w.db, w.mem, w.changed, w.told, w.toldUnseen, w.unseen, w.taken = db, m, false, nil, nil, nil, 0
 	w.savedNext, w.savedSeen = m.Next, m.Seen
 	w.loadBeside(m)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.status.Repository = id
 	return nil
 }
 

@@ -14,7 +14,8 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 )
 
-// How long a reading may take: while releases wait for it, and otherwise.
+// How long a reading may take: while releases wait for it, and otherwise. The releases wait, and
+// nothing else does.
 const (
 	hasteTimeout = 3 * time.Second
 	readTimeout  = 30 * time.Second
@@ -22,7 +23,7 @@ const (
 
 // reading is what was read last.
 type reading struct {
-	number int // of this reading; 0: none
+	number int // of this reading, in the order in which they began; 0: none
 	begun  time.Time
 	note   []byte
 	tag    string // the server's, of note
@@ -32,11 +33,28 @@ type reading struct {
 // Read reads the expectations once. What came of it is for the next Step.
 func (w *Watcher) Read(ctx context.Context) { w.readWithin(ctx, readTimeout) }
 
+// hasten reads the expectations whenever releases wait for that, until the context ends. It does
+// not wait for a reading that has begun before.
+func (w *Watcher) hasten(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.hurry:
+			w.readWithin(ctx, hasteTimeout)
+			if w.cfg.Wake != nil {
+				w.cfg.Wake()
+			}
+		}
+	}
+}
+
 func (w *Watcher) readWithin(ctx context.Context, timeout time.Duration) {
 	w.mu.Lock()
 	last := w.reading
+	w.begun++
+	number, begun := w.begun, w.cfg.Now()
 	w.mu.Unlock()
-	begun := w.cfg.Now()
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	note, tag, err := w.ask(limited, last)
@@ -45,10 +63,10 @@ func (w *Watcher) readWithin(ctx context.Context, timeout time.Duration) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.reading.begun.After(begun) {
+	if w.reading.number > number {
 		return // another that began later has ended before
 	}
-	w.reading = reading{number: w.reading.number + 1, begun: begun, note: note, tag: tag, err: err}
+	w.reading = reading{number: number, begun: begun, note: note, tag: tag, err: err}
 	if err == nil {
 		w.status.Read = begun
 	}

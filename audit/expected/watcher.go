@@ -25,7 +25,7 @@ const (
 // Config configures a Watcher.
 type Config struct {
 	Name       string        // of the repository, in sentences and in the state: it does not change
-	Repository string        // its id in hex, or the beginning of it
+	Repository tuf.Digest    // its id
 	From       string        // a URL (http:// or https://), or the path of a file
 	Keys       []proofs.Key  // one of them has to have signed; of type Ed25519 or MLDSA44
 	Client     *http.Client  // as fetch.Direct takes it
@@ -37,6 +37,9 @@ type Config struct {
 	// only then. 0: they have to be there before.
 	Late time.Duration
 	Now  func() time.Time // nil: time.Now
+	// Wake is called when Run has read what releases wait for, so that Step is called; nil:
+	// nothing is.
+	Wake func()
 	// Beside begins the path of a file, which names the log's origin and the repository behind
 	// it: the newest expectations are kept there too, so that older ones do not count if the
 	// state is lost. Empty: they are in the state alone.
@@ -59,13 +62,12 @@ type Blobs interface {
 
 // Status is what a Watcher last saw.
 type Status struct {
-	Repository tuf.Digest // zero: not known yet
-	Version    int64      // of the newest expectations; 0: none have been read
-	From       time.Time  // of these
-	Until      time.Time
-	InForce    bool      // that any are
-	Read       time.Time // when they were read last; zero: never
-	Trouble    string    // empty: all is well
+	Version int64     // of the newest expectations; 0: none have been read
+	From    time.Time // of these
+	Until   time.Time
+	InForce bool      // that any are
+	Read    time.Time // when they were read last; zero: never
+	Trouble string    // empty: all is well
 }
 
 // Watcher watches one repository. Step is not for several goroutines; Run is one beside it.
@@ -80,6 +82,8 @@ type Watcher struct {
 	whole   bool            // in this step the log was read to its end
 	unseen  []audit.Finding // about releases that cannot be compared now
 	taken   int             // the number of the reading that was taken over
+	wanted  map[int64]int   // by leaf, the number that a reading has at least with which it can be reported
+	waits   bool            // a leaf waits for a reading
 	blobs   map[tuf.Digest]*tuf.Metadata
 
 	toldUnseen []string
@@ -89,7 +93,10 @@ type Watcher struct {
 	beside               []byte // the note in the file beside
 	besideTrouble        string // with that file
 
+	hurry chan struct{} // has one if a release waits for a reading
+
 	mu      sync.Mutex
+	begun   int // readings
 	reading reading
 	status  Status
 }
@@ -97,7 +104,7 @@ type Watcher struct {
 // New returns a Watcher. Nothing is read yet.
 func New(cfg Config) (*Watcher, error) {
 	switch {
-	case cfg.Name == "" || cfg.Repository == "" || cfg.From == "":
+	case cfg.Name == "" || cfg.Repository.IsZero() || cfg.From == "":
 		return nil, errors.New("expectations: want a name, a repository, and where they are read")
 	case len(cfg.Keys) == 0:
 		return nil, errors.New("expectations: want the key that signs them")
@@ -116,12 +123,15 @@ func New(cfg Config) (*Watcher, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Watcher{cfg: cfg, blobs: map[tuf.Digest]*tuf.Metadata{}}, nil
+	return &Watcher{cfg: cfg, blobs: map[tuf.Digest]*tuf.Metadata{}, hurry: make(chan struct{}, 1)}, nil
 }
 
-// Run reads the expectations again and again until the context ends. Step does without, if
-// something calls Read.
+// Run reads the expectations again and again until the context ends, and at once when a release
+// waits for it. Step does without, if something calls Read.
 func (w *Watcher) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { w.hasten(ctx) })
 	for ctx.Err() == nil {
 		w.Read(ctx)
 		if wait.For(ctx, w.cfg.Every) != nil {
@@ -137,20 +147,25 @@ func (w *Watcher) Status() Status {
 	return w.status
 }
 
+// Waits reports whether, after the last step, a release waits for expectations to be read once
+// more. It is called between steps.
+func (w *Watcher) Waits() bool { return w.waits }
+
 // Source says where expectations are read, without a password.
 func (w *Watcher) Source() string { return fetch.Redacted(w.cfg.From) }
 
 // Step judges the leaves that were judged to be right since the step before, and says what is
-// wrong with the expectations. whole says that the log has just been read to its end. The
-// error is the state's.
+// wrong with the expectations. whole says that the log has just been read to its end. It does not
+// wait for those who serve expectations: a release that these do not allow waits for a reading
+// that begins after it came, and is reported in a later step. The error is the state's.
 func (w *Watcher) Step(ctx context.Context, a Auditor, blobs Blobs, whole bool) error {
-	id, ok, err := w.resolve(ctx, a.State())
-	if w.origin = a.Origin(); err != nil || !ok || w.origin == "" {
+	if w.origin = a.Origin(); w.origin == "" {
+		return nil
+	}
+	if err := w.load(ctx, a.State()); err != nil {
 		return err
 	}
-	if err := w.load(ctx, a.State(), id); err != nil {
-		return err
-	}
+	w.waits = false
 	if err := w.take(ctx, a); err != nil {
 		return err
 	}
@@ -168,41 +183,6 @@ func (w *Watcher) Step(ctx context.Context, a Auditor, blobs Blobs, whole bool) 
 		return err
 	}
 	return w.save(ctx, a.State())
-}
-
-// Is says which repository the one is of which the configuration has the beginning of the id. It
-// is called between steps.
-func (w *Watcher) Is(id tuf.Digest) { w.cfg.Repository = id.String() }
-
-// resolve finds the repository of the configuration in the log.
-func (w *Watcher) resolve(ctx context.Context, db *state.DB) (id tuf.Digest, ok bool, err error) {
-	if id, err := tuf.ParseDigest(w.cfg.Repository); err == nil {
-		return id, true, nil
-	}
-	if w.mem != nil && w.db == db {
-		return w.mem.id, true, nil
-	}
-	n := 0
-	err = db.Repositories(ctx, w.cfg.Repository, func(r state.Repository) error {
-		id = r.ID
-		n++
-		return nil
-	})
-	switch {
-	case err != nil:
-		return id, false, err
-	case n == 0:
-		w.say("the log has no repository " + w.cfg.Repository)
-	case n > 1:
-		w.say(w.cfg.Repository + " is the beginning of several ids in the log: give more of it")
-	}
-	return id, n == 1, nil
-}
-
-func (w *Watcher) say(trouble string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.status.Trouble = trouble
 }
 
 // path returns the path of the file that the expectations are; false: they are at a URL.

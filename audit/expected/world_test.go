@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	w.key, err = proofs.GenerateSigner(nil, "acme.example/expect", proofs.Ed25519)
 	must(t, err)
 	w.note = filepath.Join(w.dir, "expect.note")
-	w.cfg = expected.Config{Name: "acme", Repository: w.id.String()[:8], From: w.note, Keys: []proofs.Key{w.key.Key()}, Now: func() time.Time { return w.now }}
+	w.cfg = expected.Config{Name: "acme", Repository: w.id, From: w.note, Keys: []proofs.Key{w.key.Key()}, Now: func() time.Time { return w.now }}
 	w.start()
 	return w
 }
@@ -129,7 +129,20 @@ func (w *world) step(read bool) {
 	if read {
 		w.w.Read(w.Context())
 	}
-	must(w, w.w.Step(w.Context(), w.a, w.log.Source(), true))
+	w.judge(true)
+}
+
+// judge lets the watcher step, and read what releases wait for.
+func (w *world) judge(whole bool) {
+	w.Helper()
+	must(w, w.w.Step(w.Context(), w.a, w.log.Source(), whole))
+	if w.w.Waits() {
+		w.w.Read(w.Context())
+		must(w, w.w.Step(w.Context(), w.a, w.log.Source(), whole))
+	}
+	if w.w.Waits() {
+		w.Error("a release waits after expectations were read")
+	}
 }
 
 // found returns the findings that are there of what is watched here, a line each.

@@ -58,7 +58,7 @@ type RouteCheck struct {
 // CheckConfig tests a configuration against what its directory has. Nothing is fetched or
 // written, and a monitor may be running. The error means that it cannot be used.
 func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
-	m := &Monitor{opts: Options{Logger: slog.New(slog.DiscardHandler), Now: time.Now, Client: http.DefaultClient}, cfg: cfg, dir: cfg.Dir}
+	m := &Monitor{opts: Options{Logger: slog.New(slog.DiscardHandler), Now: time.Now, Client: http.DefaultClient}, cfg: cfg, dir: cfg.Dir, comparing: newComparing()}
 	followers, err := m.open(cfg)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (c *ConfigCheck) routeRepositories(ctx context.Context, kept *state.Reader,
 		return nil
 	}
 	for _, id := range r.Repositories {
-		if _, named := f.log.Find(id); named || !hexID.MatchString(id) {
+		if _, named := f.log.Find(id); named {
 			continue
 		}
 		n := 0
@@ -115,7 +115,7 @@ func (c *ConfigCheck) routeRepositories(ctx context.Context, kept *state.Reader,
 			return err
 		}
 		if n == 0 {
-			c.Wrong = append(c.Wrong, fmt.Sprintf("route[%d].repositories: the log %s has no repository whose id begins with %s: it matches nothing", j, f.log.Name, id))
+			c.Wrong = append(c.Wrong, fmt.Sprintf("route[%d].repositories: the log %s has no repository %s: it matches nothing", j, f.log.Name, id))
 		}
 	}
 	return nil
@@ -166,18 +166,8 @@ func (c *ConfigCheck) log(ctx context.Context, i int, f *follower) error {
 				n++
 				return nil
 			}))
-			known := ""
-			if len(r.ID) < wholeID {
-				c.Notes = append(c.Notes, fmt.Sprintf("log[%d].repository[%d].id: %s is the beginning of an id, and anybody can register another that begins so: give the whole one (auditor show prints it)", i, j, r.ID))
-				var getErr error
-				known, getErr = kept.Get(ctx, namedName(r.ID))
-				err = errors.Join(err, getErr)
-			}
-			switch {
-			case n == 0:
-				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: the log %s has no repository whose id begins with %s, in %d leaves", i, j, f.log.Name, r.ID, said.Judged))
-			case n > 1 && known == "":
-				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: %s, of %s", i, j, ambiguous(r.ID, n), f.log.Name))
+			if n == 0 {
+				c.Wrong = append(c.Wrong, fmt.Sprintf("log[%d].repository[%d].id: the log %s has no repository %s, in %d leaves", i, j, f.log.Name, r.ID, said.Judged))
 			}
 		}
 		return err

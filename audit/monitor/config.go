@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/tomlfile"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Limits of a configuration.
@@ -81,7 +83,7 @@ type Log struct {
 
 // RepositoryConfig is a repository of a log that has a name, and may be watched beside it.
 type RepositoryConfig struct {
-	ID    string        `toml:"id"`    // hex; the beginning of one means for good the repository that it means first
+	ID    string        `toml:"id"`    // whole, in hex: anybody can register another that begins the same
 	Name  string        `toml:"name"`  // unique in its log; empty: the ID
 	URLs  []string      `toml:"urls"`  // of live metadata
 	Every time.Duration `toml:"every"` // how often they are compared; 0: DefaultEvery
@@ -96,7 +98,7 @@ type RepositoryConfig struct {
 
 // Read reads a configuration file. Its errors name the file, the line if it is known, the key,
 // and what to do.
-func Read(path string) (*Config, error) {
+func Read(ctx context.Context, path string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -105,11 +107,24 @@ func Read(path string) (*Config, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	return Parse(path, b)
+	c, err := parse(path, b)
+	if err != nil {
+		return nil, c.withWholeIDs(ctx, err)
+	}
+	return c, nil
 }
 
 // Parse is Read of a text. path is where it stands.
 func Parse(path string, text []byte) (*Config, error) {
+	c, err := parse(path, text)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parse is Parse; with an error the configuration is what was understood of it, or nil.
+func parse(path string, text []byte) (*Config, error) {
 	if len(text) > MaxConfig {
 		return nil, fmt.Errorf("%s: %d bytes or more, more than %d", path, len(text), MaxConfig)
 	}
@@ -126,7 +141,7 @@ func Parse(path string, text []byte) (*Config, error) {
 			n, _ := strconv.Atoi(m[1])
 			key = fmt.Sprintf("route[%d]", n-1)
 		}
-		return nil, fmt.Errorf("%s:%s%w", path, lines.Of(key), err)
+		return &c, fmt.Errorf("%s:%s%w", path, lines.Of(key), err)
 	}
 	return &c, nil
 }
@@ -180,7 +195,11 @@ func (c *Config) fill() {
 			told.Mirror = MirrorDir(c.Dir, l.Name)
 		}
 		for _, r := range l.Repositories {
-			told.Repositories = append(told.Repositories, alert.Repository{ID: r.ID, Name: r.Name, ExpectationsKey: r.ExpectationsKey})
+			of := alert.Repository{ID: r.ID, Name: r.Name, Expectations: fetch.Redacted(r.Expectations), ExpectationsKey: r.ExpectationsKey}
+			for _, u := range r.URLs {
+				of.URLs = append(of.URLs, fetch.Redacted(u))
+			}
+			told.Repositories = append(told.Repositories, of)
 		}
 		c.Alerts.Logs = append(c.Alerts.Logs, told)
 	}
@@ -282,19 +301,20 @@ func (l *Log) check(at string) error {
 		}
 		names[cmp.Or(r.Name, r.ID)] = true
 		for j := range i {
-			if other := l.Repositories[j].ID; strings.HasPrefix(r.ID, other) || strings.HasPrefix(other, r.ID) {
-				return fmt.Errorf("%s.id: %s may be the repository of repository[%d], too, with id %s: want one entry for each repository, or more of the ids", at, r.ID, j, other)
+			if l.Repositories[j].ID == r.ID {
+				return fmt.Errorf("%s.id: %s is the repository of repository[%d], too: want one entry for each repository", at, r.ID, j)
 			}
 		}
 	}
 	return nil
 }
 
-var hexID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
-
 func (r *RepositoryConfig) check(at string) error {
-	if !hexID.MatchString(r.ID) {
-		return fmt.Errorf("%s.id: %q: want the repository's id, or its beginning: 4 to 64 hex digits (auditor show prints it)", at, r.ID)
+	if _, err := tuf.ParseDigest(r.ID); err != nil {
+		if alert.IsBeginning(r.ID) {
+			return fmt.Errorf("%s.id: %w", at, &alert.BeginningError{Beginning: r.ID})
+		}
+		return fmt.Errorf("%s.id: %q: want the repository's id, 64 hex digits (auditor show prints it)", at, clip(r.ID))
 	}
 	if len(r.Name) > 200 || strings.ContainsFunc(r.Name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return fmt.Errorf("%s.name: want up to 200 bytes without control characters", at)
@@ -362,6 +382,9 @@ func checkDuration(d, least time.Duration) error {
 	return nil
 }
 
+// clip bounds a word of the file in an error.
+func clip(s string) string { return s[:min(len(s), 80)] }
+
 // checkURL refuses what no path can be put behind.
 func checkURL(s string) error {
 	u, err := url.Parse(s)
@@ -371,8 +394,7 @@ func checkURL(s string) error {
 	return nil
 }
 
-// Find returns the repository of a log's configuration that has a name, an id or the
-// beginning of one.
+// Find returns the repository of a log's configuration that has a name or an id.
 func (l *Log) Find(repository string) (*RepositoryConfig, bool) {
 	i := slices.IndexFunc(l.Repositories, func(r RepositoryConfig) bool { return r.Name == repository || r.ID == repository })
 	if i < 0 {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/tuflog/tuflog/audit/expected"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // expectations is what a vendor says will be released of a repository.
@@ -26,9 +28,13 @@ func (f *follower) newExpectations(i int) (*expectations, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)
 	}
+	id, err := tuf.ParseDigest(r.ID)
+	if err != nil {
+		return nil, fmt.Errorf("repository[%d].id: %w", i, err)
+	}
 	w, err := expected.New(expected.Config{
-		Name: r.Name, Repository: r.ID, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
-		Every: min(r.Every, expected.DefaultEvery), Client: f.m.opts.Client, Now: f.m.opts.Now,
+		Name: r.Name, Repository: id, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
+		Every: min(r.Every, expected.DefaultEvery), Client: f.m.opts.Client, Now: f.m.opts.Now, Wake: f.wakeUp,
 		Beside: StateDir(f.m.dir, "") + string(filepath.Separator),
 	})
 	if err != nil {
@@ -46,16 +52,19 @@ func (f *follower) readExpectations(ctx context.Context) {
 	reading.Wait()
 }
 
+// expectationsRound reads again what releases wait for, and judges them.
+func (f *follower) expectationsRound(ctx context.Context, whole bool) error {
+	if !slices.ContainsFunc(f.expected, func(e *expectations) bool { return e.Waits() }) {
+		return nil
+	}
+	f.readExpectations(ctx)
+	return f.takeExpectations(ctx, whole)
+}
+
 // takeExpectations compares what came with what was expected. whole says that the log has just
 // been read to its end.
 func (f *follower) takeExpectations(ctx context.Context, whole bool) error {
 	for _, e := range f.expected {
-		if id := f.log.Repositories[e.repository].ID; len(id) < wholeID && !f.named[id] {
-			f.set(func(s *Status) {
-				s.Repositories[e.repository].Expectations = &Expectations{From: e.Source(), Trouble: "it is not known which repository of the log " + id + " is"}
-			})
-			continue
-		}
 		if err := e.Step(ctx, f.a, f.a.Source(), whole); err != nil {
 			return err
 		}
@@ -71,10 +80,7 @@ func (f *follower) takeExpectations(ctx context.Context, whole bool) error {
 		r := &f.status.Repositories[e.repository]
 		before := *r
 		r.Expectations = &said
-		if !s.Repository.IsZero() {
-			r.ID = s.Repository
-		}
-		if old := before.Expectations; old == nil || old.Version != said.Version || old.Trouble != said.Trouble || before.ID != r.ID {
+		if old := before.Expectations; old == nil || old.Version != said.Version || old.Trouble != said.Trouble {
 			f.differs = true
 		}
 		f.mu.Unlock()

@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
-	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/source"
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/internal/wait"
@@ -36,10 +34,10 @@ type follower struct {
 	witnesses  []*witness
 	live       []*live
 	expected   []*expectations
-	named      map[string]bool // the ids of the configuration of which the repository is known, or nothing can be said
-	copier     *copier         // nil: no copy is kept
+	copier     *copier // nil: no copy is kept
 	keepers    []*anchored.Keeper
-	unanchored []string      // instances in which it cannot be anchored
+	unanchored []string // instances in which it cannot be anchored
+	teller     *teller
 	wake       chan struct{} // something has been fetched that the next step takes
 
 	stop  context.CancelFunc // ends run
@@ -95,15 +93,24 @@ func (m *Monitor) newFollower(log Log) (*follower, error) {
 	if log.Mirror {
 		f.copier = newCopier(f)
 	}
+	f.teller = newTeller(f)
 	f.status = Status{Log: log.Name, URL: fetch.Redacted(f.url), Open: map[audit.Class]int{}}
 	for _, w := range f.witnesses {
 		f.status.Witnesses = append(f.status.Witnesses, Witness{Name: w.name, URL: fetch.Redacted(w.url)})
 	}
 	for _, r := range log.Repositories {
-		s := Repository{Name: r.Name}
+		id, err := tuf.ParseDigest(r.ID)
+		if err != nil {
+			return nil, fmt.Errorf("repository %s: %w", r.Name, err)
+		}
+		s := Repository{ID: id, Name: r.Name}
 		for _, u := range r.URLs {
 			s.Live = append(s.Live, Live{URL: fetch.Redacted(u)})
-			f.live = append(f.live, newLive(f, r, u))
+			l, err := newLive(f, r, u)
+			if err != nil {
+				return nil, err
+			}
+			f.live = append(f.live, l)
 		}
 		f.status.Repositories = append(f.status.Repositories, s)
 	}
@@ -181,6 +188,7 @@ func (f *follower) run(ctx context.Context) {
 	for _, k := range f.keepers {
 		beside.Go(func() { k.Run(asking) })
 	}
+	beside.Go(func() { f.teller.run(asking) })
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		err := f.openState(ctx)
 		if err == nil {
@@ -202,9 +210,6 @@ func (f *follower) run(ctx context.Context) {
 			break
 		}
 	}
-	for _, l := range f.live {
-		f.m.liveHeld.Add(-l.held.Swap(0))
-	}
 	f.save(true)
 }
 
@@ -214,10 +219,9 @@ func (f *follower) openState(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f.a, err = audit.New(ctx, f.auditConfig(src)); err != nil {
+	if f.a, err = audit.New(ctx, f.auditConfig(src.For(f.policy))); err != nil {
 		return err
 	}
-	f.named = nil
 	if err := f.loadAhead(ctx); err != nil {
 		return errors.Join(err, f.a.Close())
 	}
@@ -263,7 +267,6 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		if err := f.endUnwatched(ctx); err != nil {
 			return err
 		}
-		f.nameRepositories()
 		f.swept = true
 	}
 	if err := f.takeOffers(ctx); err != nil {
@@ -275,7 +278,8 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	if err := f.lookAtFiles(ctx, stepErr); err != nil {
 		return err
 	}
-	if err := f.findRepositories(ctx, done && step.Waiting == 0); err != nil {
+	// What was found up to here is told before anything is looked at for which others are asked.
+	if err := f.tell(ctx); err != nil {
 		return err
 	}
 	if err := f.takeLive(ctx, step, done && step.Waiting == 0); err != nil {
@@ -359,76 +363,6 @@ func (f *follower) say(trouble string) {
 	}
 	f.logger.Warn("trouble", "error", trouble)
 	f.m.news.write(News{Log: f.log.Name, Type: NewsTrouble, Text: trouble})
-}
-
-// tell tells which findings have come, gone or been acknowledged since it did last.
-func (f *follower) tell(ctx context.Context) error {
-	db := f.a.State()
-	last, err := db.LastChange(ctx)
-	if err != nil || f.open != nil && last == f.changed {
-		return err
-	}
-	var opened, gone []audit.Finding
-	kind := NewsOpened
-	if f.open == nil {
-		kind = NewsThere
-		if opened, err = audit.KeptFindings(ctx, db, false); err != nil {
-			return err
-		}
-	} else {
-		replay, err := db.Replay(ctx)
-		if err != nil {
-			return err
-		}
-		err = db.FindingsChanged(ctx, f.changed, 0, func(kept state.Finding) error {
-			x, err := audit.FindingOf(kept, replay)
-			if err != nil {
-				return err
-			}
-			before, was := f.open[x.ID]
-			switch {
-			case x.Gone > 0 && was:
-				gone = append(gone, x)
-			case x.Gone <= 0 && (!was || before.Acked != x.Acked || before.AckReason != x.AckReason):
-				opened = append(opened, x)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	err = f.m.alert(func(d *alert.Desk) error { return d.Follow(ctx, f.log.Name, f.origin(), db) })
-	if err != nil {
-		if ctx.Err() == nil {
-			f.logger.Error("not told yet: the outbox cannot be written", "error", err)
-		}
-		return nil // it is tried again with the next step
-	}
-	if f.open == nil {
-		f.open = map[string]audit.Finding{}
-	}
-	for _, x := range opened {
-		if _, was := f.open[x.ID]; !was {
-			f.m.news.write(News{Log: f.log.Name, Type: kind, Finding: &x})
-		} else {
-			f.m.news.write(News{Log: f.log.Name, Type: NewsAcked, Finding: &x})
-		}
-		f.open[x.ID] = x
-	}
-	for _, x := range gone {
-		f.m.news.write(News{Log: f.log.Name, Type: NewsGone, Finding: &x})
-		delete(f.open, x.ID)
-	}
-	f.changed = last
-	count := map[audit.Class]int{}
-	for _, x := range f.open {
-		if x.Acked == 0 {
-			count[x.Class]++
-		}
-	}
-	f.set(func(s *Status) { s.Open = count })
-	return nil
 }
 
 // note notes what the step has shown.
@@ -551,6 +485,9 @@ func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 			more = wait.For(ctx, f.log.Interval) == nil
 		}
 	}
+	if err := f.expectationsRound(ctx, stepErr == nil); err != nil {
+		return nil, err
+	}
 	if f.copier != nil {
 		f.copier.update(ctx)
 	}
@@ -561,6 +498,11 @@ func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 	report, err := f.a.Report(ctx)
 	if err == nil {
 		err = f.tell(ctx)
+	}
+	if err == nil {
+		if err = f.tellNow(ctx); err != nil {
+			err = fmt.Errorf("not told yet: the outbox of alerts cannot be written: %w", err)
+		}
 	}
 	if err == nil && stepErr == nil && report.Waiting == 0 && report.Checkpoint != nil {
 		err = f.a.Finished(ctx)

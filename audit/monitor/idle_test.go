@@ -73,7 +73,7 @@ func TestIdleFollower(t *testing.T) {
 	if path == "" {
 		t.Skip("the process of a benchmark")
 	}
-	cfg, err := monitor.Read(path)
+	cfg, err := monitor.Read(t.Context(), path)
 	must(t, err)
 	m, err := monitor.New(t.Context(), cfg, monitor.Options{News: io.Discard, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)

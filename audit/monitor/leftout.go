@@ -7,7 +7,6 @@ import (
 
 	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/expected"
-	"github.com/tuflog/tuflog/tuf"
 )
 
 // endUnwatched ends the findings about live repositories and expectations that are not in the
@@ -25,9 +24,6 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 		name := f.log.Repositories[e.repository].Name
 		watched = append(watched, expected.WatchedName(name), expected.UnseenName(name))
 	}
-	for _, r := range f.log.Repositories {
-		watched = append(watched, watchedID(r))
-	}
 	for _, k := range f.keepers {
 		watched = append(watched, anchored.WatchedName(k.Status().Instance))
 	}
@@ -44,14 +40,6 @@ func (f *follower) endUnwatched(ctx context.Context) error {
 	return nil
 }
 
-// nameRepositories notes the ids of the repositories that have a name in the configuration and
-// nothing else that would note them. Where it has the beginning of an id, findRepositories does.
-func (f *follower) nameRepositories() {
-	for i, r := range f.log.Repositories {
-		id, err := tuf.ParseDigest(r.ID)
-		if err != nil || len(r.URLs) > 0 || r.Expectations != "" || !f.status.Repositories[i].ID.IsZero() {
-			continue
-		}
-		f.set(func(s *Status) { s.Repositories[i].ID = id })
-	}
-}
+// idWatched is what names began with under which versions before this one watched ids of which
+// the configuration had the beginning.
+const idWatched = "id "

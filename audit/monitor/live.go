@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,29 +23,43 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// This file compares live repositories with the log. What they serve is fetched in a goroutine
-// of their own, and compared between two steps of the log's, which must not wait for a server:
-// the comparison goes as far as the files that are here, and asks for those that it lacks.
+// This file compares live repositories with the log. A comparison is made in a goroutine of the
+// live repository's own, as it waits for servers and reads what they like: the log's goroutine
+// gives it the history, and keeps what came of it.
 
 // live is a live repository of a log.
 type live struct {
-	f   *follower
-	cfg RepositoryConfig
-	url string
-	due chan struct{} // something is to be done: what is wanted, or a comparison
+	f    *follower
+	cfg  RepositoryConfig
+	id   tuf.Digest
+	url  string
+	host chan struct{}   // has one for each comparison with that host that goes on
+	due  chan comparison // has what is to be compared
 
 	// Of the log's goroutine.
 	next     time.Time          // when it is to be compared
+	asked    bool               // it is being compared
 	suspects map[string]suspect // what is served and not logged
-	rounds   int
-	now      bool // it is being compared
 
 	held atomic.Int64 // bytes of files
 
-	mu      sync.Mutex
-	files   map[verify.Request]file // that were fetched for this comparison
-	wanted  []verify.Request        // to be fetched
-	fetched bool                    // all that were wanted have been
+	mu   sync.Mutex
+	done *compared // what came of the comparison; nil: nothing yet
+}
+
+// comparison is what a live repository is compared with.
+type comparison struct {
+	a       *audit.Auditor // whose history it is
+	history *history.History
+	log     *evidence.Log
+	readAt  time.Time // when the log was read to its end last
+}
+
+// compared is what came of a comparison.
+type compared struct {
+	comparison
+	rows []compare.Row
+	err  error
 }
 
 // suspect is what is served and not logged.
@@ -54,25 +68,53 @@ type suspect struct {
 	seen int64 // when it was seen first, POSIX nanoseconds
 }
 
-type file struct {
-	content []byte
-	err     error
-}
-
-// Limits of a comparison.
+// Limits of comparisons.
 const (
-	maxRounds   = 200              // each brings the files that it lacked
-	maxLive     = 256 << 20        // bytes of the files of one
-	maxAllLive  = 512 << 20        // and of all that are compared at the time
-	liveTimeout = 10 * time.Minute // for all files
+	maxLive        = 256 << 20        // bytes of the files of one
+	maxAllLive     = 512 << 20        // and of all that are compared at the time
+	liveTimeout    = 10 * time.Minute // for all files
+	compareTimeout = 15 * time.Minute // for all of it
+	maxComparing   = 64               // at the same time
+	maxComparingAt = 4                // of them, of one host
 )
 
 // confirmAfter is how long it takes before what is not logged is looked at again: by then the
 // log has been read again.
 func (f *follower) confirmAfter() time.Duration { return min(2*f.log.Interval, 10*time.Second) }
 
-func newLive(f *follower, cfg RepositoryConfig, url string) *live {
-	return &live{f: f, cfg: cfg, url: url, due: make(chan struct{}, 1), suspects: map[string]suspect{}, fetched: true}
+func newLive(f *follower, cfg RepositoryConfig, at string) (*live, error) {
+	id, err := tuf.ParseDigest(cfg.ID)
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", cfg.Name, err)
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, fetch.RedactError(err)
+	}
+	return &live{f: f, cfg: cfg, id: id, url: at, host: f.m.comparing.at(u.Host), due: make(chan comparison, 1), suspects: map[string]suspect{}}, nil
+}
+
+// comparing bounds how many comparisons go on at the same time. Who waits for a host that is slow
+// takes no other's place.
+type comparing struct {
+	all chan struct{}
+
+	mu    sync.Mutex
+	hosts map[string]chan struct{}
+}
+
+func newComparing() *comparing {
+	return &comparing{all: make(chan struct{}, maxComparing), hosts: map[string]chan struct{}{}}
+}
+
+// at returns what bounds the comparisons with a host.
+func (c *comparing) at(host string) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hosts[host] == nil {
+		c.hosts[host] = make(chan struct{}, maxComparingAt)
+	}
+	return c.hosts[host]
 }
 
 // liveWatched is what names of live repositories begin with.
@@ -81,125 +123,114 @@ const liveWatched = "live "
 // what is the name under which its findings are watched.
 func (l *live) what() string { return liveWatched + l.cfg.Name + " " + fetch.Redacted(l.url) }
 
-// errWanted says that a file is to be fetched before the comparison goes on.
-var errWanted = errors.New("it is fetched first")
-
-// Fetch implements compare.Source from what is here.
-func (l *live) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limit := r.MaxLength
-	r.MaxLength = 0
-	if got, ok := l.files[r]; ok {
-		return got.content, got.err
-	}
-	r.MaxLength = limit
-	l.wanted = append(l.wanted, r)
-	return nil, errWanted
-}
-
-// run fetches what is wanted until the context ends.
+// run makes the comparisons that are due until the context ends.
 func (l *live) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.due:
-			l.fetchWanted(ctx)
+		case c := <-l.due:
+			l.make(ctx, c)
 			l.f.wakeUp()
 		}
 	}
 }
 
-// fetchWanted fetches what is wanted.
-func (l *live) fetchWanted(ctx context.Context) {
-	l.mu.Lock()
-	wanted := l.wanted
-	l.wanted = nil
-	l.mu.Unlock()
-	repository := &device.Repository{URL: l.url, Client: l.f.m.opts.Client, Timeout: liveTimeout, SameHost: true}
-	for _, r := range wanted {
-		b, err := l.fetchWithin(ctx, repository, r)
-		if ctx.Err() != nil {
+// make makes a comparison when there is a place for it, and leaves what came of it for the
+// log's goroutine.
+func (l *live) make(ctx context.Context, c comparison) {
+	for _, places := range []chan struct{}{l.host, l.f.m.comparing.all} {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		case <-ctx.Done():
 			return
 		}
-		r.MaxLength = 0
-		l.mu.Lock()
-		l.files[r] = file{b, err}
-		l.mu.Unlock()
 	}
+	limited, cancel := context.WithTimeout(ctx, compareTimeout)
+	defer cancel()
+	rows, err := l.rows(limited, &c)
+	l.f.m.liveHeld.Add(-l.held.Swap(0))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fetched = true
+	l.done = &compared{c, rows, err}
 }
 
-// fetchWithin fetches a file if there is room for it: what is held of all live repositories
-// has a bound, as a server that was taken over may serve anything.
-func (l *live) fetchWithin(ctx context.Context, from *device.Repository, r verify.Request) ([]byte, error) {
+// rows compares what is served now.
+func (l *live) rows(ctx context.Context, c *comparison) ([]compare.Row, error) {
+	subject, err := compare.NewSubject(compare.Config{History: c.history, Log: c.log, Now: l.f.m.opts.Now(), Stale: l.cfg.Stale})
+	if err != nil {
+		return nil, err
+	}
+	from := &device.Repository{URL: l.url, Client: l.f.m.opts.Client, Timeout: liveTimeout, SameHost: true}
+	return subject.Compare(ctx, []compare.Vantage{{Name: fetch.Redacted(l.url), Source: roomy{l, from}}})
+}
+
+// roomy is a live repository of which no more is read than there is room for: what is held of
+// all has a bound, as a server that was taken over may serve anything.
+type roomy struct {
+	l    *live
+	from *device.Repository
+}
+
+// Fetch implements compare.Source.
+func (s roomy) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
+	l := s.l
 	room := min(maxLive-l.held.Load(), maxAllLive-l.f.m.liveHeld.Load())
 	if room <= 0 {
 		return nil, errors.New("there is no room for more files of live repositories: the rest was not read")
 	}
 	r.MaxLength = min(r.MaxLength, room)
-	b, err := from.Fetch(ctx, r)
+	b, err := s.from.Fetch(ctx, r)
 	l.held.Add(int64(len(b)))
 	l.f.m.liveHeld.Add(int64(len(b)))
 	return b, err
 }
 
-// release forgets the files.
-func (l *live) release() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.files, l.wanted = nil, nil
-	l.f.m.liveHeld.Add(-l.held.Swap(0))
-}
-
-// takeLive goes on with what is being compared, and begins what is due. whole says that the
+// takeLive keeps what came of comparisons, and begins those that are due. whole says that the
 // log has just been read to its end.
 func (f *follower) takeLive(ctx context.Context, step audit.StepResult, whole bool) error {
 	if len(f.live) == 0 || !whole && !f.reported {
 		return nil // what is not logged cannot be told from what has not been read
 	}
 	now := f.m.opts.Now()
-	grown := map[tuf.Digest]bool{}
-	if step.To > step.From {
-		leaves, err := f.a.Leaves(ctx, step.From, step.To)
-		if err != nil {
-			return err
-		}
-		for _, leaf := range leaves {
-			if leaf.Fields != nil {
-				if id, err := tuf.ParseDigest(leaf.Repository); err == nil {
-					grown[id] = true
-				}
-			}
-		}
+	grown, err := f.grown(ctx, step)
+	if err != nil {
+		return err
 	}
 	for _, l := range f.live {
-		for id := range grown {
-			if strings.HasPrefix(id.String(), l.cfg.ID) {
-				// The vendor publishes what is logged about now.
-				l.next = earlier(l.next, now.Add(f.confirmAfter()))
-			}
+		if grown[l.id] {
+			// The vendor publishes what is logged about now.
+			l.next = earlier(l.next, now.Add(f.confirmAfter()))
 		}
-		l.mu.Lock()
-		ready := l.fetched
-		l.mu.Unlock()
-		if !ready || !l.now && now.Before(l.next) {
+		if err := l.take(ctx, now); err != nil {
+			return err
+		}
+		if l.asked || now.Before(l.next) {
 			continue
 		}
-		if !l.now {
-			l.now, l.rounds = true, 0
-			l.mu.Lock()
-			l.files = map[verify.Request]file{}
-			l.mu.Unlock()
-		}
-		if err := l.compare(ctx); err != nil {
+		if err := l.begin(ctx, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// grown returns the repositories that have leaves in a step.
+func (f *follower) grown(ctx context.Context, step audit.StepResult) (map[tuf.Digest]bool, error) {
+	grown := map[tuf.Digest]bool{}
+	if step.To <= step.From {
+		return grown, nil
+	}
+	leaves, err := f.a.Leaves(ctx, step.From, step.To)
+	for _, leaf := range leaves {
+		if leaf.Fields != nil {
+			if id, err := tuf.ParseDigest(leaf.Repository); err == nil {
+				grown[id] = true
+			}
+		}
+	}
+	return grown, err
 }
 
 func earlier(x, y time.Time) time.Time {
@@ -209,75 +240,66 @@ func earlier(x, y time.Time) time.Time {
 	return x
 }
 
-// liveRound fetches what is wanted by comparisons and reports whether there is one to go on
-// with.
+// take keeps what came of a comparison, if one has ended. One with the history of a state that
+// was opened before is made again.
+func (l *live) take(ctx context.Context, now time.Time) error {
+	l.mu.Lock()
+	done := l.done
+	l.done = nil
+	l.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	if l.asked = false; done.a != l.f.a {
+		l.next = now
+		return nil
+	}
+	l.next = now.Add(l.cfg.Every)
+	return l.conclude(ctx, done)
+}
+
+// begin begins a comparison. The error is the state's.
+func (l *live) begin(ctx context.Context, now time.Time) error {
+	f := l.f
+	histories, err := f.a.Histories(ctx, l.id.String())
+	if err == nil && len(histories) == 0 {
+		err = fmt.Errorf("the log has no repository %v", l.id)
+	}
+	c := comparison{a: f.a, readAt: f.readAt}
+	if err != nil {
+		if errors.As(err, new(*state.Error)) {
+			return err
+		}
+		l.next = now.Add(l.cfg.Every)
+		return l.conclude(ctx, &compared{c, nil, err})
+	}
+	c.history = histories[0]
+	if note := f.a.Note(); note != nil {
+		c.log = &evidence.Log{Checkpoint: note, Source: f.a.Source()}
+		for _, p := range f.policy.Logs {
+			c.log.Keys = append(c.log.Keys, p.Key)
+		}
+	}
+	l.asked = true
+	l.due <- c // it has room: the one before has ended
+	return nil
+}
+
+// liveRound makes the comparisons that are due, of one that looks once, and reports whether there
+// were any.
 func (f *follower) liveRound(ctx context.Context) bool {
-	var fetching sync.WaitGroup
+	var comparing sync.WaitGroup
 	more := false
 	for _, l := range f.live {
-		if l.now {
+		select {
+		case c := <-l.due:
 			more = true
-			fetching.Go(func() { l.fetchWanted(ctx) })
+			comparing.Go(func() { l.make(ctx, c) })
+		default:
 		}
 	}
-	fetching.Wait()
+	comparing.Wait()
 	return more && ctx.Err() == nil
-}
-
-// compare goes on with a comparison. The error is the state's.
-func (l *live) compare(ctx context.Context) error {
-	rows, h, err := l.rows(ctx)
-	if errors.As(err, new(*state.Error)) {
-		return err
-	}
-	l.mu.Lock()
-	wanted := len(l.wanted) > 0
-	l.mu.Unlock()
-	if wanted && err == nil {
-		if l.rounds++; l.rounds < maxRounds {
-			l.mu.Lock()
-			l.fetched = false
-			l.mu.Unlock()
-			select {
-			case l.due <- struct{}{}:
-			default:
-			}
-			return nil
-		}
-		err = errors.New("it has too many files")
-	}
-	l.now = false
-	l.release()
-	l.next = l.f.m.opts.Now().Add(l.cfg.Every)
-	return l.conclude(ctx, rows, h, err)
-}
-
-// rows compares what is here. What is wanted is known then.
-func (l *live) rows(ctx context.Context) ([]compare.Row, *history.History, error) {
-	f := l.f
-	histories, err := f.a.Histories(ctx, l.cfg.ID)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case len(histories) == 0:
-		return nil, nil, fmt.Errorf("the log has no repository %s", l.cfg.ID)
-	case len(histories) > 1:
-		return nil, nil, fmt.Errorf("%s is the beginning of %d ids in the log: give more of it", l.cfg.ID, len(histories))
-	}
-	h := histories[0]
-	cfg := compare.Config{History: h, Now: f.m.opts.Now(), Stale: l.cfg.Stale}
-	if note := f.a.Note(); note != nil {
-		cfg.Log = &evidence.Log{Checkpoint: note, Source: f.a.Source()}
-		for _, p := range f.policy.Logs {
-			cfg.Log.Keys = append(cfg.Log.Keys, p.Key)
-		}
-	}
-	subject, err := compare.NewSubject(cfg)
-	if err != nil {
-		return nil, h, err
-	}
-	rows, err := subject.Compare(ctx, []compare.Vantage{{Name: fetch.Redacted(l.url), Source: l}})
-	return rows, h, err
 }
 
 // kindOf is the kind of the finding that a verdict is; false: none.
@@ -306,14 +328,10 @@ var badness = []compare.Verdict{
 }
 
 // conclude keeps what a comparison has found.
-func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.History, err error) error {
-	f, now := l.f, l.f.m.opts.Now()
+func (l *live) conclude(ctx context.Context, c *compared) error {
+	f, now, rows, err, id := l.f, l.f.m.opts.Now(), c.rows, c.err, l.id
 	said := Live{URL: fetch.Redacted(l.url), Compared: now.Unix(), Files: len(rows)}
 	var found []audit.Finding
-	id := tuf.Digest{}
-	if h != nil {
-		id = h.ID()
-	}
 	if err != nil {
 		text := fetch.RedactedText(err.Error())
 		said.Word, said.Sentence = string(compare.Missing), text
@@ -340,15 +358,15 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 			continue
 		}
 		if kind != audit.LiveStale {
-			// What is served is perhaps being logged: it has to be there when the log has been
-			// read again.
+			// What is served is perhaps being logged: it has to be there still in a comparison
+			// with what the log had when it had been read again.
 			key := fmt.Sprint(row.Role, row.Version, row.Payload, kind)
 			seen, before := l.suspects[key]
 			if !before {
 				suspects[key] = suspect{row.Role, now.UnixNano()}
 				continue
 			}
-			if suspects[key] = seen; !f.readSince(seen.seen) {
+			if suspects[key] = seen; !c.readSince(seen) {
 				continue
 			}
 		}
@@ -380,27 +398,28 @@ func (l *live) conclude(ctx context.Context, rows []compare.Row, h *history.Hist
 			suspects[key] = x
 		}
 	}
-	if l.suspects = suspects; len(suspects) > 0 && l.unconfirmed() {
+	if l.suspects = suspects; len(suspects) > 0 && l.unconfirmed(c) {
 		l.next = earlier(l.next, now.Add(f.confirmAfter()))
 	}
-	f.setLive(l, id, said)
+	f.setLive(l, said)
 	return f.a.WatchedPart(ctx, l.what(), found, func(x *audit.Finding) bool {
 		return partly && x.Kind != audit.LiveMissing && !looked[x.Role]
 	})
 }
 
 // unconfirmed reports whether something served has been seen once.
-func (l *live) unconfirmed() bool {
+func (l *live) unconfirmed(c *compared) bool {
 	for _, seen := range l.suspects {
-		if !l.f.readSince(seen.seen) {
+		if !c.readSince(seen) {
 			return true
 		}
 	}
 	return false
 }
 
-// readSince reports whether the log has been read to its end since a time.
-func (f *follower) readSince(nanos int64) bool { return f.readAt.UnixNano() > nanos }
+// readSince reports whether the log had been read to its end between the time at which something
+// was seen and this comparison.
+func (c *compared) readSince(x suspect) bool { return c.readAt.UnixNano() > x.seen }
 
 func named(row *compare.Row) string {
 	if row.Version == 0 {
@@ -437,15 +456,12 @@ func (l *live) offerProof(ctx context.Context, row *compare.Row) error {
 }
 
 // setLive puts what was seen of a live repository into the status.
-func (f *follower) setLive(l *live, id tuf.Digest, said Live) {
+func (f *follower) setLive(l *live, said Live) {
 	f.set(func(s *Status) {
 		for i := range s.Repositories {
 			r := &s.Repositories[i]
 			if r.Name != l.cfg.Name {
 				continue
-			}
-			if !id.IsZero() {
-				r.ID = id
 			}
 			for j := range r.Live {
 				if r.Live[j].URL == said.URL {

@@ -27,6 +27,7 @@ var (
 	cosignedDesc   = desc("log_checkpoint_time_seconds", "Latest time that a witness gave with the newest verified checkpoint, in POSIX seconds; 0: none.", "log")
 	answeredDesc   = desc("log_read_time_seconds", "When the log was read to its newest verified checkpoint last, in POSIX seconds; 0: not yet.", "log")
 	troubleDesc    = desc("log_trouble", "1 while something of the log cannot be read or written: an outage, or the auditor's own disk.", "log")
+	untoldDesc     = desc("log_untold", "1 while findings about the log wait because the outbox of alerts cannot be written.", "log")
 	vouchesDesc    = desc("log_vouches", "1 if every leaf was judged and is right and every file was there.", "log")
 	findingsDesc   = desc("findings", "Findings that are there and are not acknowledged.", "log", "class")
 	witnessDesc    = desc("witness_size", "Size of the newest checkpoint that a witness shows of the log.", "log", "witness")
@@ -68,6 +69,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(cosignedDesc, float64(s.Cosigned), s.Log)
 		gauge(answeredDesc, float64(s.Answered), s.Log)
 		gauge(troubleDesc, truth(s.Trouble != ""), s.Log)
+		gauge(untoldDesc, truth(s.Untold != ""), s.Log)
 		gauge(vouchesDesc, truth(s.Vouches), s.Log)
 		for _, class := range []audit.Class{audit.Tampering, audit.Equivocation, audit.Unexpected, audit.Hygiene, audit.Outage} {
 			gauge(findingsDesc, float64(s.Open[class]), s.Log, string(class))

@@ -45,6 +45,8 @@ type Monitor struct {
 
 	cosigner *cosign.Cosigner // nil: it does not cosign
 	liveHeld atomic.Int64     // bytes of the files of live repositories that are being compared
+	// comparing bounds how many of them are.
+	comparing *comparing
 
 	mu        sync.Mutex
 	cfg       *Config
@@ -76,7 +78,7 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Monitor, error) {
 	if opts.News != nil {
 		opts.News = &locked{w: opts.News}
 	}
-	m := &Monitor{opts: opts, dir: cfg.Dir, cfg: cfg, followers: map[string]*follower{}, reloads: make(chan reload), reloaded: opts.Now(), news: newNewsWriter(opts.News, opts.Now)}
+	m := &Monitor{opts: opts, dir: cfg.Dir, cfg: cfg, comparing: newComparing(), followers: map[string]*follower{}, reloads: make(chan reload), reloaded: opts.Now(), news: newNewsWriter(opts.News, opts.Now)}
 	followers, err := m.open(cfg)
 	if err != nil {
 		return nil, errors.Join(err, m.news.close())

@@ -111,7 +111,7 @@ type watch struct {
 // start follows the logs of a configuration.
 func start(t testing.TB, path string) *watch {
 	t.Helper()
-	cfg, err := monitor.Read(path)
+	cfg, err := monitor.Read(t.Context(), path)
 	must(t, err)
 	return startOf(t, cfg)
 }
@@ -311,7 +311,7 @@ func TestLiveRepository(t *testing.T) {
 		_, _ = w.Write(b)
 	}))
 	t.Cleanup(live.Close)
-	path := config(t, map[string]*site{"a": s}, fmt.Sprintf("[[log.repository]]\nid = %q\nname = \"acme\"\nurls = [\"%s/metadata/\"]\nevery = \"1s\"\n", s.repo.String()[:12], live.URL))
+	path := config(t, map[string]*site{"a": s}, fmt.Sprintf("[[log.repository]]\nid = %q\nname = \"acme\"\nurls = [\"%s/metadata/\"]\nevery = \"1s\"\n", s.repo, live.URL))
 	w := start(t, path)
 	said := func() monitor.Live { return w.Statuses()[0].Repositories[0].Live[0] }
 	runtest.Eventually(t, "it is compared", func() bool { return said().Word == "logged" || said().Word == "untracked" })
@@ -375,7 +375,7 @@ repositories = ["acme"]
 to = ["file"]
 [[route]]
 logs = ["a"]
-repositories = ["00112233445566778899"]
+repositories = ["` + strings.Repeat("0", 64) + `"]
 to = []
 [to.file]
 type = "jsonl"
@@ -391,7 +391,7 @@ path = "alerts.jsonl"
 	if len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "route[1].repositories: the log a has no repository") {
 		t.Errorf("%q", c.Wrong)
 	}
-	cfg, err = monitor.Parse(path, bytes.Replace(text, []byte(s.repo.String()[:12]), []byte("00112233"), 1))
+	cfg, err = monitor.Parse(path, bytes.Replace(text, []byte(s.repo.String()), []byte(strings.Repeat("0", 64)), 1))
 	must(t, err)
 	if c, err = monitor.CheckConfig(t.Context(), cfg); err != nil || len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "log[0].repository[0].id: ") {
 		t.Errorf("%+v, %v", c, err)

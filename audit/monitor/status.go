@@ -33,6 +33,9 @@ type Status struct {
 	Trouble  string `json:"trouble,omitempty"`
 	Since    int64  `json:"since,omitempty"` // when the trouble began
 
+	Untold      string `json:"untold,omitempty"` // why findings wait before they are told: the outbox of alerts cannot be written
+	UntoldSince int64  `json:"untold_since,omitempty"`
+
 	Open map[audit.Class]int `json:"open"` // findings that are there and are not acknowledged, by class
 
 	Witnesses    []Witness    `json:"witnesses"`
@@ -74,7 +77,7 @@ type Witness struct {
 
 // Repository is what is watched of a repository beside the log.
 type Repository struct {
-	ID   tuf.Digest `json:"id,omitzero"` // zero: the log does not have it yet
+	ID   tuf.Digest `json:"id,omitzero"` // its id
 	Name string     `json:"name"`
 	Live []Live     `json:"live"`
 

@@ -69,7 +69,7 @@ func TestNobodyReadsTheNews(t *testing.T) {
 		t.Skip("a log with its files")
 	}
 	a := newSite(t, "a")
-	cfg, err := monitor.Read(config(t, map[string]*site{"a": a}, "[to.out]\ntype = \"jsonl\"\npath = \"-\"\n"))
+	cfg, err := monitor.Read(t.Context(), config(t, map[string]*site{"a": a}, "[to.out]\ntype = \"jsonl\"\npath = \"-\"\n"))
 	must(t, err)
 	s := &stuck{reads: make(chan struct{})}
 	m, err := monitor.New(t.Context(), cfg, monitor.Options{News: s, Logger: slog.New(slog.DiscardHandler)})

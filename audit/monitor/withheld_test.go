@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func closed(log string, kind audit.Kind) func(monitor.News) bool {
@@ -105,7 +107,7 @@ func TestNotWithheld(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "policy"), []byte(text), 0o600))
 	path := filepath.Join(dir, "monitor.toml")
 	must(t, os.WriteFile(path, fmt.Appendf(nil, "dir = \"dir\"\nlisten = \"none\"\n[[log]]\nname = \"b\"\npolicy = \"policy\"\nurl = %q\ninterval = \"100ms\"\nwithheld = \"30s\"\n", now.url), 0o600))
-	cfg, err := monitor.Read(path)
+	cfg, err := monitor.Read(t.Context(), path)
 	must(t, err)
 	m, err := monitor.New(t.Context(), cfg, monitor.Options{
 		News: io.Discard, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(11 * time.Minute) },
@@ -130,4 +132,33 @@ func TestNotWithheld(t *testing.T) {
 	stop()
 	must(t, <-ended)
 	must(t, m.Close())
+}
+
+// A file that a leaf names and that the log does not serve for long is more than an outage.
+func TestWithheldFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of waiting for what is withheld")
+	}
+	s := newSite(t, "a")
+	path := config(t, map[string]*site{"a": s}, "withheld = \"1s\"\n")
+	w := start(t, path)
+	_, _ = w.until(t, judged("a", s.Size()))
+	must(t, s.vendor.Put(tuf.RoleTargets, "app.bin", []byte("hidden")))
+	must(t, s.vendor.Release(tuf.RoleTargets))
+	_, file := s.vendor.File(tuf.RoleTargets)
+	_, snapshot := s.vendor.File(tuf.RoleSnapshot)
+	s.Submit(s.repo, tuf.RoleTargets, file, snapshot)
+	s.Spoil(audittest.BlobPath(file), audittest.Missing)
+	s.Publish(2)
+	_, _ = w.until(t, opened("a", audit.BlobMissing))
+	w.stop()
+	cfg, err := monitor.Read(t.Context(), path)
+	must(t, err)
+	w = startAt(t, cfg, 10*time.Minute)
+	_, n := w.until(t, opened("a", audit.FileWithheld))
+	if f := n.Finding; f.Class != audit.Unexpected || f.Repository != s.repo || f.Role != tuf.RoleTargets || !strings.Contains(f.Sentence, "does not serve blob") {
+		t.Errorf("%+v", f)
+	}
+	s.Spoil(audittest.BlobPath(file), nil)
+	_, _ = w.until(t, closed("a", audit.FileWithheld))
 }

@@ -32,7 +32,9 @@ type HTTP struct {
 	client *http.Client
 	fresh  *http.Client    // asks caches on the way to stand aside
 	waits  []time.Duration // before each further attempt
-	packed atomic.Int64    // bytes that the next pack probably has; 0: nobody knows
+	// audited, if not nil, is the path at which the audited checkpoint was read last.
+	audited *atomic.Pointer[string]
+	packed  atomic.Int64 // bytes that the next pack probably has; 0: nobody knows
 }
 
 // NewHTTP returns a source for the log at baseURL. A nil client means one with a
@@ -58,6 +60,37 @@ func NewHTTP(baseURL string, client *http.Client) (*HTTP, error) {
 		fresh:  &fresh,
 		waits:  []time.Duration{200 * time.Millisecond, time.Second},
 	}, nil
+}
+
+// Paths of the checkpoints of a log: the newest, and the newest that its auditors have cosigned
+// (docs/api.md).
+const (
+	newestNote  = "checkpoint"
+	auditedNote = "checkpoint/audited"
+)
+
+// For returns the source of the same log whose checkpoint can meet a policy: the audited one if
+// the quorum needs an auditor, as the newest of a log never has the cosignature of one. A copy
+// of a log, which does not have both, has it in the place of the newest.
+func (s *HTTP) For(policy *proofs.Policy) *HTTP {
+	if !policy.NeedsAuditor() {
+		return s
+	}
+	return &HTTP{base: s.base, client: s.client, fresh: s.fresh, waits: s.waits, audited: new(atomic.Pointer[string])}
+}
+
+// Audited returns the URL, without a password, at which the audited checkpoint was read last, and
+// whether it is the one for that: else the source has but one checkpoint. It is empty if none was
+// looked for, or nothing was read.
+func (s *HTTP) Audited() (url string, own bool) {
+	if s.audited == nil {
+		return "", false
+	}
+	path := s.audited.Load()
+	if path == nil {
+		return "", false
+	}
+	return fetch.Redacted(s.base + *path), *path == auditedNote
 }
 
 // newTransport returns a transport that keeps its connections: the default keeps two for
@@ -91,26 +124,48 @@ func (t noCache) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // Checkpoint implements audit.Source.
 func (s *HTTP) Checkpoint(ctx context.Context) ([]byte, error) {
-	signed, err := s.get(ctx, s.fresh, "checkpoint", proofs.MaxNoteSize)
+	if s.audited == nil {
+		return s.checkpoint(ctx, newestNote)
+	}
+	path := auditedNote
+	signed, err := s.checkpoint(ctx, path)
+	if status := (*fetch.StatusError)(nil); errors.As(err, &status) && status.Status == http.StatusNotFound {
+		if codeOf(status) == "not-audited" {
+			return nil, fmt.Errorf("the log has no checkpoint that an auditor has cosigned, which the quorum of the policy needs: %w", err)
+		}
+		path = newestNote
+		signed, err = s.checkpoint(ctx, path)
+	}
+	if err == nil {
+		s.audited.Store(&path)
+	}
+	return signed, err
+}
+
+func (s *HTTP) checkpoint(ctx context.Context, path string) ([]byte, error) {
+	signed, err := s.get(ctx, s.fresh, path, proofs.MaxNoteSize)
 	var status *fetch.StatusError
-	if errors.As(err, &status) && status.Status == http.StatusNotFound && saysNothingPublished([]byte(status.Body)) {
+	if errors.As(err, &status) && status.Status == http.StatusNotFound && codeOf(status) == "nothing-published" {
 		return nil, audit.ErrNothingPublished
 	}
 	return signed, err
 }
 
-// saysNothingPublished reports whether the body of an answer is the problem by which a
-// log says that it is new (docs/api.md).
-func saysNothingPublished(body []byte) bool {
+// codeOf returns the code of the problem that a log answers, by which it says for example that
+// it is new (docs/api.md); empty: none.
+func codeOf(status *fetch.StatusError) string {
 	var problem struct {
 		Code string `json:"code"`
 	}
-	return json.Unmarshal(body, &problem) == nil && problem.Code == "nothing-published"
+	if json.Unmarshal([]byte(status.Body), &problem) != nil {
+		return ""
+	}
+	return problem.Code
 }
 
 // Fresh implements audit.Fresh: caches on the way are asked to stand aside.
 func (s *HTTP) Fresh() audit.Source {
-	return &HTTP{base: s.base, client: s.fresh, fresh: s.fresh, waits: s.waits}
+	return &HTTP{base: s.base, client: s.fresh, fresh: s.fresh, waits: s.waits, audited: s.audited}
 }
 
 // Tile implements audit.Source.

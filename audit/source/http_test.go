@@ -22,10 +22,73 @@ import (
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/pack"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 const logSize = 5
+
+// A policy whose quorum needs an auditor is met by the audited checkpoint alone, which may not be
+// there yet.
+func TestAuditedCheckpoint(t *testing.T) {
+	answer := func(http.ResponseWriter) { panic("not yet") }
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/log/checkpoint/audited" && answer != nil {
+			answer(w)
+			return
+		}
+		_, _ = w.Write([]byte(r.URL.Path))
+	}))
+	defer server.Close()
+	plain, err := source.NewHTTP(server.URL+"/log/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := proofs.GenerateSigner(nil, "w", proofs.CosignatureV1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	witness := "witness w " + signer.Key().String() + "\n"
+	for text, want := range map[string]string{
+		witness + "quorum w\n":                              "/log/checkpoint",
+		witness + "group auditors any w\nquorum auditors\n": "/log/checkpoint/audited",
+		witness + "group auditors any w\nquorum none\n":     "/log/checkpoint",
+	} {
+		policy, err := proofs.ParsePolicy([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := plain.For(policy)
+		audited := want != "/log/checkpoint"
+		read := func(want string) {
+			t.Helper()
+			for _, src := range []audit.Source{src, src.Fresh()} {
+				if b, err := src.Checkpoint(t.Context()); err != nil || string(b) != want {
+					t.Errorf("%s: %q, %v", text, b, err)
+				}
+			}
+			at, own := src.Audited()
+			if audited && (at != server.URL+want || own != strings.HasSuffix(want, "/audited")) || !audited && at != "" {
+				t.Errorf("%s: says %q, %v", text, at, own)
+			}
+		}
+		answer = func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"code": "not-audited"}`))
+		}
+		if _, err := src.Checkpoint(t.Context()); audited && (err == nil || !strings.Contains(err.Error(), "no checkpoint that an auditor has cosigned")) {
+			t.Errorf("%s: %v", text, err)
+		}
+		answer = func(w http.ResponseWriter) { http.Error(w, "a copy", http.StatusNotFound) }
+		read("/log/checkpoint")
+		answer = func(w http.ResponseWriter) { http.Error(w, "out of order", http.StatusBadGateway) }
+		if _, err := src.Checkpoint(t.Context()); audited && err == nil {
+			t.Errorf("%s: another checkpoint is read while the audited one cannot be", text)
+		}
+		answer = nil
+		read(want)
+	}
+}
 
 // newLog returns a published log of logSize entries, and a file that it has.
 func newLog(t *testing.T) (l *audittest.Log, root []byte) {

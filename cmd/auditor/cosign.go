@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -30,8 +31,8 @@ answers for stops it until a person resumes. docs/monitor.md describes it.`,
 
 // readCosign reads the configuration of a monitor that cosigns, and returns the directory of
 // the cosigner's state.
-func readCosign(path string) (*monitor.Config, string, error) {
-	cfg, err := monitor.Read(path)
+func readCosign(ctx context.Context, path string) (*monitor.Config, string, error) {
+	cfg, err := monitor.Read(ctx, path)
 	if err != nil {
 		return nil, "", err
 	}
@@ -62,7 +63,7 @@ a second history.`,
 		Example: `  auditor cosign init --config monitor.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, dir, err := readCosign(config)
+			cfg, dir, err := readCosign(cmd.Context(), config)
 			if err != nil {
 				return err
 			}

@@ -278,6 +278,14 @@ func TestCosignForLog(t *testing.T) {
 		}
 		return cp.Tree.N >= 2
 	})
+	// A replay by the policy of devices reads what an auditor has cosigned, and says so.
+	out, errs, code := runtest.Run(t, "auditor", "replay", "--policy", w.Path("devices"), "--log", w.Log.URL)
+	if code != 0 || !strings.Contains(errs, w.Log.URL+"/checkpoint/audited, and not what it has published since") || !strings.Contains(out, "auditor.example") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if _, errs, code = runtest.Run(t, "auditor", "replay", "--policy", w.Path("auditor.policy")); code != 0 || strings.Contains(errs, "audited") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
 	// The plain proofs are not enough for these devices.
 	if out, errs, code := runtest.Run(t, "updater", "verify", "--policy", w.Path("devices"), vendor); code != 1 {
 		t.Errorf("verified with proofs that are not audited: exit %d: %s%s", code, out, errs)

@@ -26,7 +26,7 @@ the auditor: it cosigns only what is published.`,
   auditor cosign key --config monitor.toml --out auditor.vkey`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, dir, err := readCosign(opts.config)
+			cfg, dir, err := readCosign(cmd.Context(), opts.config)
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ Exit codes:
 		Example: `  auditor cosign resume --config monitor.toml --log example --finding 1a2b3c4d5e6f --reason "known, see our site"`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, dir, err := readCosign(opts.config)
+			cfg, dir, err := readCosign(cmd.Context(), opts.config)
 			if err != nil {
 				return err
 			}

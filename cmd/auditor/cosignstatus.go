@@ -62,7 +62,7 @@ Exit codes:
 
 // readCosignStatus reads what the state says, and what the running monitor last wrote of it.
 func readCosignStatus(cmd *cobra.Command, config string) (*cosign.Status, error) {
-	cfg, dir, err := readCosign(config)
+	cfg, dir, err := readCosign(cmd.Context(), config)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func TestMonitorExpectations(t *testing.T) {
 	serve("second")
 	file := at("monitor.toml")
 	w.must(os.WriteFile(file, fmt.Appendf(nil, "dir = 'd'\n[[log]]\nname = 'one'\npolicy = '%s'\ninterval = '100ms'\n[[log.repository]]\nid = '%s'\nname = 'acme'\nexpectations = '%s'\nexpectations_key = '%s'\n[to.file]\ntype = 'jsonl'\npath = 'alerts.jsonl'\n",
-		w.policy, w.repo.Short(), site.URL+"/expect.note", vkey), 0o644))
+		w.policy, w.repo, site.URL+"/expect.note", vkey), 0o644))
 
 	s := runtest.Serve(t, "auditor", "monitor", "run", "--config", file)
 	metric := func(line string) bool {

@@ -33,7 +33,14 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		return err
 	}
 	defer f.a.Close()
-	err = f.a.Run(ctx, func(step audit.StepResult, err error) error { return f.tell(ctx, step, err) })
+	said := false
+	err = f.a.Run(ctx, func(step audit.StepResult, err error) error {
+		if !said && err == nil {
+			sayAudited(stderr, cfg)
+			said = true
+		}
+		return f.tell(ctx, step, err)
+	})
 	if ctx.Err() == nil {
 		return err
 	}

@@ -131,7 +131,26 @@ func openLog(flag string, policy *proofs.Policy) (audit.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return source.NewHTTP(url, nil)
+	src, err := source.NewHTTP(url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return src.For(policy), nil
+}
+
+// sayAudited says which checkpoint was read, if the policy needs one that was audited.
+func sayAudited(stderr io.Writer, cfg audit.Config) {
+	src, ok := cfg.Source.(*source.HTTP)
+	if !ok {
+		return
+	}
+	switch at, own := src.Audited(); {
+	case at == "":
+	case own:
+		fmt.Fprintf(stderr, "The quorum of the policy needs an auditor: what was read is the log's newest audited checkpoint, %s, and not what it has published since.\n", printable.Line(at))
+	default:
+		fmt.Fprintf(stderr, "The quorum of the policy needs an auditor, and there is no /checkpoint/audited: what was read is %s, which a copy of an audited log has in its place.\n", printable.Line(at))
+	}
 }
 
 // askableURL returns the URL of a log that can be asked: a copy in a folder has neither
@@ -177,6 +196,7 @@ func judgeOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.
 	}
 	_, err = a.Step(ctx)
 	bar.done()
+	sayAudited(stderr, cfg)
 	if ctx.Err() != nil {
 		return nil, errors.Join(ctx.Err(), a.Close())
 	}

@@ -30,7 +30,7 @@ Exit codes:
 		Example: `  auditor monitor check --config monitor.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := monitor.Read(opts.config)
+			cfg, err := monitor.Read(cmd.Context(), opts.config)
 			if err != nil {
 				return err
 			}

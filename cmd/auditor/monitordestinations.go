@@ -32,7 +32,7 @@ Exit codes:
 		Example: `  auditor monitor destinations --config monitor.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg, err := monitor.Read(opts.config)
+			cfg, err := monitor.Read(cmd.Context(), opts.config)
 			if err != nil {
 				return err
 			}

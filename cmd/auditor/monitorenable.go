@@ -27,7 +27,7 @@ Exit codes:
 		Example: `  auditor monitor enable ops --config monitor.toml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cfg, err := monitor.Read(config)
+			cfg, err := monitor.Read(cmd.Context(), config)
 			if err != nil {
 				return err
 			}

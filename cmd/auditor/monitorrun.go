@@ -81,8 +81,8 @@ Exit codes:
 }
 
 // read reads the configuration.
-func (o *monitorRunFlags) read() (*monitor.Config, error) {
-	cfg, err := monitor.Read(o.config)
+func (o *monitorRunFlags) read(ctx context.Context) (*monitor.Config, error) {
+	cfg, err := monitor.Read(ctx, o.config)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	// For the rest of the process: a SIGHUP that nobody waits for must not end it.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	cfg, err := o.read()
+	cfg, err := o.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (o *monitorRunFlags) reload(ctx context.Context, m *monitor.Monitor, hup <-
 			return
 		case <-hup:
 		}
-		cfg, err := o.read()
+		cfg, err := o.read(ctx)
 		if err == nil {
 			err = m.Reload(ctx, cfg)
 		}
@@ -186,7 +186,7 @@ func (o *monitorRunFlags) reload(ctx context.Context, m *monitor.Monitor, hup <-
 
 // lookOnce looks once at everything.
 func (o *monitorRunFlags) lookOnce(cmd *cobra.Command) (err error) {
-	cfg, err := o.read()
+	cfg, err := o.read(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ Exit codes:
 		Example: `  auditor monitor test-alert ops --config monitor.toml`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cfg, err := monitor.Read(config)
+			cfg, err := monitor.Read(cmd.Context(), config)
 			if err != nil {
 				return err
 			}

@@ -56,6 +56,7 @@ func pagesOf(cfg *monitor.Config) (page.Config, error) {
 		if err != nil {
 			return p, err
 		}
+		served = served.For(l.Policy)
 		l.Name, l.StateDir, l.URL, l.Source, l.Every = of.Name, monitor.StateDir(cfg.Dir, of.Name), url, served, of.Interval
 		if of.Mirror {
 			l.Copy = &lateCopy{dir: monitor.MirrorDir(cfg.Dir, of.Name)}

@@ -154,7 +154,7 @@ func (q *quick) checkpoint(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	signed, err := src.Checkpoint(ctx)
+	signed, err := src.For(q.policy).Checkpoint(ctx)
 	if errors.Is(err, audit.ErrNothingPublished) {
 		return nil
 	}

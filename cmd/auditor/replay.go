@@ -26,6 +26,10 @@ func newReplay() *cobra.Command {
 		Short: "Replay the log and print repositories and findings",
 		Long: `Replay the log and print the checkpoint, the repositories and the findings.
 
+If the quorum of the policy needs an auditor (a group called auditors), as that of
+devices may, the log's newest audited checkpoint is read, /checkpoint/audited, and not
+the newest, which no auditor has cosigned yet.
+
 With --state DIR the next replay goes on where this one ended, detects whether the log
 has gone back or shows another history, and tells new findings from those that were told
 before (--new-only, which is brief, and auditor findings). The evidence of each finding is kept there as

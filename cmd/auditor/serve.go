@@ -79,7 +79,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) (err error) {
 	if f.limits.PerSecond == 0 || f.limits.Concurrent < 1 {
 		return errors.New("--max-per-address and --max-concurrent: want 1 or more")
 	}
-	cfg, err := f.pages()
+	cfg, err := f.pages(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,14 +109,14 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) (err error) {
 }
 
 // pages returns what is to be shown.
-func (f *serveFlags) pages() (page.Config, error) {
+func (f *serveFlags) pages(ctx context.Context) (page.Config, error) {
 	switch {
 	case (f.config == "") == (f.state == ""):
 		return page.Config{}, errors.New("want either --config FILE of a monitor, or --state DIR and --policy FILE of one log")
 	case f.config != "" && (f.policy != "" || f.url != ""):
 		return page.Config{}, errors.New("--config: the configuration names the policy and the log; leave out --policy and --log")
 	case f.config != "":
-		cfg, err := monitor.Read(f.config)
+		cfg, err := monitor.Read(ctx, f.config)
 		if err != nil {
 			return page.Config{}, err
 		}
