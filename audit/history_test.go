@@ -218,7 +218,7 @@ func TestFollowGrowingLog(t *testing.T) {
 	}
 	// Past the first full bundle, with stops at every kind of edge. The entries
 	// are of a kind that the auditor does not know: it reports and goes on.
-	for _, size := range []int64{historySize + 1, 255, 256, 257, 511, 514, 700} {
+	for _, size := range []int64{historySize + 1, 255, 256, 257, 511, 514} {
 		for i := h.Size(); i < size; i++ {
 			h.Append(fmt.Appendf(nil, "tuflog motto v7\nnumber %d\n", i))
 		}
@@ -247,7 +247,7 @@ func TestFollowGrowingLog(t *testing.T) {
 		t.Fatal("one step and many steps differ")
 	}
 	read := strings.Join(h.Read(), "\n")
-	for _, path := range []string{"tile/0/000\n", "tile/0/001\n", "tile/0/002.p/189", "tile/1/000.p/2", "tile/entries/002.p/189"} {
+	for _, path := range []string{"tile/0/000\n", "tile/0/001\n", "tile/0/002.p/3", "tile/1/000.p/2", "tile/entries/002.p/3"} {
 		if !strings.Contains(read, path) {
 			t.Errorf("%s was not read", strings.TrimSpace(path))
 		}
@@ -276,8 +276,12 @@ func TestEveryBitMatters(t *testing.T) {
 	if len(paths) < 2*historySize {
 		t.Fatalf("only %d files were read", len(paths))
 	}
+	bits := []int{0, 1, 3, 5, 6}
+	if testing.Short() {
+		bits = []int{0, 5} // of each file all the same
+	}
 	for path := range paths {
-		for _, at := range []int{0, 1, 3, 5, 6} {
+		for _, at := range bits {
 			h.Spoil(path, audittest.Flip(at, 7))
 			a := newAuditor(t, h.Log)
 			_, err := a.Step(t.Context())

@@ -308,11 +308,13 @@ func TestMissingFilesFrameNobody(t *testing.T) {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
 	var sets [][]string
-	for _, path := range paths {
-		sets = append(sets, []string{path})
+	for i, path := range paths {
+		if !testing.Short() || i%3 == 0 {
+			sets = append(sets, []string{path})
+		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range map[bool]int{true: 20, false: 200}[testing.Short()] {
+	for range map[bool]int{true: 10, false: 200}[testing.Short()] {
 		set := []string{}
 		for range 2 + random.IntN(3) {
 			set = append(set, paths[random.IntN(len(paths))])
