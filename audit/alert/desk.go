@@ -24,6 +24,9 @@ type Desk struct {
 	senders  map[string]*destination // by name
 	settings map[string]string       // digests of those of each destination, by name
 
+	stuck      stuck
+	retryAfter time.Duration // the pause after the outbox could not be used
+
 	mu       sync.Mutex
 	origins  map[string]string   // the log of each origin
 	followed map[string]followed // by origin
@@ -37,7 +40,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Desk{cfg: cfg, senders: map[string]*destination{}, settings: map[string]string{}, origins: map[string]string{}, followed: map[string]followed{}}
+	d := &Desk{cfg: cfg, senders: map[string]*destination{}, settings: map[string]string{}, origins: map[string]string{}, followed: map[string]followed{}, retryAfter: diskRetry}
 	for name, to := range cfg.To {
 		// Before they are read for use: what changes meanwhile is seen later.
 		settings, settingsErr := settingsOf(to)
@@ -257,7 +260,7 @@ func (c *change) event(t Type, id string, f *audit.Finding, sum tuf.Digest, epis
 	command, asks := cfg.command(c.log, f)
 	return &Event{
 		Version: eventVersion, ID: id, Type: t, Time: c.now.UTC().Truncate(time.Millisecond),
-		Log: c.log, Origin: c.origin, Finding: f, RepositoryName: cfg.repositoryName(c.log, f), Episode: episode,
+		Log: c.log, Origin: c.origin, Finding: f, RepositoryName: cfg.repositoryName(c.log, f), Unnamed: cfg.isUnnamed(c.log, f), Episode: episode,
 		Command: command, Asks: asks, Link: cfg.link(c.log, f, sum),
 	}
 }

@@ -36,6 +36,7 @@ type Event struct {
 
 	Finding        *audit.Finding `json:"finding,omitempty"`         // without the text of its evidence
 	RepositoryName string         `json:"repository_name,omitempty"` // in the configuration
+	Unnamed        bool           `json:"unnamed,omitempty"`         // it is about a repository that the configuration does not name: those are told together
 	Episode        int64          `json:"episode,omitempty"`         // how often the finding has opened
 	Opening        string         `json:"opening,omitempty"`         // of one that closed: the id of its opening
 	Command        string         `json:"command,omitempty"`         // for a shell on the auditor's machine: checks it
@@ -71,6 +72,7 @@ type Cause struct {
 	Log            string      `json:"log"`
 	Repository     tuf.Digest  `json:"repository,omitzero"`
 	RepositoryName string      `json:"repository_name,omitempty"`
+	Unnamed        bool        `json:"unnamed,omitempty"` // as of the event
 	Counts
 	Sentence string `json:"sentence"` // of the first finding
 	First    string `json:"first"`    // the id of the event about it

@@ -23,6 +23,9 @@ func RetryAfter(value string, now time.Time) (time.Duration, bool) { return retr
 // Dialer returns what dials a receiver.
 func Dialer(allowPrivate bool) *net.Dialer { return dialer(allowPrivate) }
 
+// SetRetry sets the pause after the outbox could not be used.
+func (d *Desk) SetRetry(pause time.Duration) { d.retryAfter = pause }
+
 // MakeHealth makes the health mail if it is due.
 func (d *Desk) MakeHealth(ctx context.Context) error {
 	_, err := d.health(ctx)

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// maxCauses is how many causes a digest has. Of the classes that must not wait none is left out.
+	// maxCauses is how many causes a digest has. Of the classes that must not wait none is left out,
+	// but for repositories that the settings do not name.
 	maxCauses = 500
 	// maxAlso is how many sentences of others an event has, of at most maxAlsoWords bytes.
 	maxAlso      = 20
@@ -78,11 +79,13 @@ func (c *change) insert(ctx context.Context, e *Event) (int64, error) {
 }
 
 func (c *change) enqueue(ctx context.Context, number int64, e *Event, s sent, destType string) error {
-	due, cause, bulk, urgent := c.now, "", false, true
+	due, cause, bulk := c.now, "", false
 	if f := e.Finding; f != nil {
-		urgent = f.Class.Fails()
 		if destType != typeJSONL {
-			cause = causeOf(e.Origin, f.Kind, f.Repository)
+			cause = causeOf(e)
+			if e.Unnamed && s.Digest == 0 {
+				cause = string(f.Kind) + " unnamed " + e.Origin
+			}
 			if bulk = s.Digest > 0; bulk {
 				due = nextRound(c.now, s.Digest)
 			} else if c.desk.cfg.Collapse < 0 {
@@ -95,20 +98,37 @@ func (c *change) enqueue(ctx context.Context, number int64, e *Event, s sent, de
 		}
 	}
 	_, err := c.tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue (dest, event, cause, bulk, urgent, due) VALUES (?, ?, ?, ?, ?, ?)",
-		s.To, number, cause, bulk, urgent, due.UnixMilli())
+		s.To, number, cause, bulk, urgency(e), due.UnixMilli())
 	return err
+}
+
+// urgency says how much an event matters where there is no room for all: the higher, the more. What
+// others can cause at will must not push out what they cannot.
+func urgency(e *Event) int {
+	switch f := e.Finding; {
+	case f == nil || f.Class == audit.Tampering:
+		return 4
+	case !f.Class.Fails():
+		return 0
+	case e.Unnamed:
+		return 1
+	case f.Class == audit.Equivocation:
+		return 3
+	}
+	return 2
 }
 
 // isNew reports whether an event is the first about a finding of a class that must not wait.
 // Whoever can cause harmless findings must not be able to make one that is not wait for the end
-// of their storm.
+// of their storm. Those about repositories that the settings do not name wait: anybody can
+// register one more, and what is done there is new each time.
 func (e *Event) isNew() bool {
-	return e.Type == Opened && e.Episode == 1 && e.Finding.Class.Fails()
+	return e.Type == Opened && e.Episode == 1 && e.Finding.Class.Fails() && !e.Unnamed
 }
 
 // causeOf names what events of one storm have in common.
-func causeOf(origin string, kind audit.Kind, repository tuf.Digest) string {
-	return string(kind) + " " + repository.String() + " " + origin
+func causeOf(e *Event) string {
+	return string(e.Finding.Kind) + " " + e.Finding.Repository.String() + " " + e.Origin
 }
 
 // nextRound returns when what is collected every so often is next told. What is told once
@@ -387,6 +407,9 @@ func choose(dest string, list []queued, now time.Time) (taken []queued, e *Event
 	}
 	if len(first) <= flood {
 		taken, _ = split(single, func(q queued) bool { return q.cause == single[0].cause })
+		if others, _ := split(taken, func(q queued) bool { return causeOf(&q.event) != causeOf(&taken[0].event) }); len(others) > 0 {
+			return taken, digestOf(dest, taken, now) // of several repositories
+		}
 		return taken, standingFor(taken)
 	}
 	// What does not find room is the next message.
@@ -448,20 +471,22 @@ func digestOf(dest string, list []queued, now time.Time) *Event {
 	for _, q := range list {
 		words = append(words, q.event.ID)
 		e.Counts.add(q.event.Type)
-		i, ok := at[q.cause]
+		cause := causeOf(&q.event)
+		i, ok := at[cause]
 		if !ok {
 			i = len(e.Causes)
-			at[q.cause] = i
+			at[cause] = i
 			e.Causes = append(e.Causes, causeLine(&q.event))
 		}
 		e.Causes[i].add(q.event.Type)
 	}
 	e.ID = newID(string(Digest), words...)
 	slices.SortStableFunc(e.Causes, func(a, b Cause) int {
-		return cmp.Or(cmp.Compare(slices.Index(allClasses, a.Class), slices.Index(allClasses, b.Class)), cmp.Compare(a.Log, b.Log))
+		return cmp.Or(ordered(a.isGrave(), b.isGrave()), cmp.Compare(slices.Index(allClasses, a.Class), slices.Index(allClasses, b.Class)),
+			ordered(!a.Unnamed, !b.Unnamed), cmp.Compare(a.Log, b.Log))
 	})
 	// They are the first.
-	grave := slices.IndexFunc(e.Causes, func(c Cause) bool { return !c.Class.Fails() })
+	grave := slices.IndexFunc(e.Causes, func(c Cause) bool { return !c.isGrave() })
 	if grave < 0 {
 		grave = len(e.Causes)
 	}
@@ -472,10 +497,24 @@ func digestOf(dest string, list []queued, now time.Time) *Event {
 	return e
 }
 
+// isGrave reports whether no digest leaves a cause out.
+func (c *Cause) isGrave() bool { return c.Class.Fails() && !c.Unnamed }
+
+// ordered compares: what is true comes first.
+func ordered(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
 func causeLine(e *Event) Cause {
 	f := e.Finding
 	return Cause{
-		Class: f.Class, Kind: f.Kind, Log: e.Log, Repository: f.Repository, RepositoryName: e.RepositoryName,
+		Class: f.Class, Kind: f.Kind, Log: e.Log, Repository: f.Repository, RepositoryName: e.RepositoryName, Unnamed: e.Unnamed,
 		Sentence: tuf.Clip(f.Sentence), First: e.ID, Command: e.Command, Asks: e.Asks, Link: e.Link,
 	}
 }

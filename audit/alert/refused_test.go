@@ -29,6 +29,9 @@ func (c *choosy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	var b strings.Builder
 	_ = req.Write(&b)
 	if strings.Contains(b.String(), c.word) {
+		if c.status/100 == 4 { // a filter before it says so of all that it refuses
+			w.Header().Set("Retry-After", "86400")
+		}
 		w.WriteHeader(c.status)
 		return
 	}

@@ -71,6 +71,16 @@ func (c *Config) repositoryName(log string, f *audit.Finding) string {
 	return ""
 }
 
+// isUnnamed reports whether a finding is about a repository that the settings do not name, and
+// accuses nobody but those who made it. Whoever may register one can cause as many as they like.
+func (c *Config) isUnnamed(log string, f *audit.Finding) bool {
+	if f.Repository.IsZero() || f.Class == audit.Tampering || c.repositoryName(log, f) != "" {
+		return false
+	}
+	id := f.Repository.String()
+	return !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.Repositories, id) })
+}
+
 // IsBeginning reports whether a word looks like the beginning of a repository's id.
 func IsBeginning(s string) bool {
 	return len(s) >= 4 && len(s) < 2*len(tuf.Digest{}) && strings.Trim(s, "0123456789abcdef") == ""

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/tuf"
@@ -83,14 +82,27 @@ type destination struct {
 // Destinations returns the names of the destinations.
 func (d *Desk) Destinations() []string { return slices.Sorted(maps.Keys(d.cfg.To)) }
 
-// Run delivers until ctx ends, and returns then what ended it. Another process that
-// delivers is an error that wraps lockfile.ErrHeld.
+// Run delivers until ctx ends, and returns then what ended it. Whatever keeps it from delivering,
+// such as a full disk or another process that delivers, it tries again: Undelivered says since
+// when it cannot.
 func (d *Desk) Run(ctx context.Context) error {
-	lock, err := d.begin(ctx)
-	if err != nil {
-		return err
+	for {
+		lock, err := d.begin(ctx)
+		if err == nil {
+			d.stuck.note("", nil, d.cfg.Now())
+			defer lock.Release()
+			break
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if d.stuck.note("", err, d.cfg.Now()) {
+			d.cfg.Logger.Error("alerts are not delivered", "error", printable.Line(err.Error()), "tried_again_after", d.retryAfter)
+		}
+		if wait.For(ctx, d.retryAfter) != nil {
+			return context.Cause(ctx)
+		}
 	}
-	defer lock.Release()
 	var all sync.WaitGroup
 	for _, dest := range d.senders {
 		all.Go(func() { d.serve(ctx, dest) })
@@ -131,69 +143,19 @@ func (d *Desk) Flush(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// begin takes the right to deliver, and the destinations as the settings have them.
-func (d *Desk) begin(ctx context.Context) (*lockfile.Lock, error) {
-	lock, err := lockfile.Acquire(d.path+".lock", "")
-	if err != nil {
-		return nil, err
-	}
-	err = d.inTx(ctx, func(tx *sql.Tx) error {
-		for name := range d.cfg.To {
-			if err := d.settle(ctx, tx, name); err != nil {
-				return err
-			}
-		}
-		return d.forget(ctx, tx)
-	})
-	if err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	return lock, nil
-}
-
-// settle makes the row of a destination. One whose settings have changed is on.
-func (d *Desk) settle(ctx context.Context, tx *sql.Tx, name string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO destinations (name, settings) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE
-		SET settings = ?2, off = 0, failing = 0, tries = 0, next = 0 WHERE settings <> ?2`, name, d.settings[name])
-	return err
-}
-
-// forget removes what waits for destinations that are no more.
-func (d *Desk) forget(ctx context.Context, tx *sql.Tx) error {
-	var gone []string
-	err := query(ctx, tx, "SELECT name FROM destinations", nil, func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		if _, ok := d.cfg.To[name]; !ok {
-			gone = append(gone, name)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, name := range gone {
-		for _, statement := range []string{
-			"DELETE FROM queue WHERE dest = ?", "DELETE FROM messages WHERE dest = ?", "DELETE FROM storms WHERE dest = ?", "DELETE FROM destinations WHERE name = ?",
-		} {
-			if _, err := tx.ExecContext(ctx, statement, name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // serve empties a queue until ctx ends.
 func (d *Desk) serve(ctx context.Context, dest *destination) {
 	for ctx.Err() == nil {
 		more, err := d.deliver(ctx, dest)
 		var failed *deliveryError
 		if err != nil && ctx.Err() == nil && !errors.As(err, &failed) {
-			d.cfg.Logger.Error("the outbox could not be read or written", "to", dest.name, "error", printable.Line(err.Error()))
-			_ = wait.For(ctx, diskRetry)
+			if d.stuck.note(dest.name, err, d.cfg.Now()) {
+				d.cfg.Logger.Error("the outbox could not be read or written", "to", dest.name, "error", printable.Line(err.Error()))
+			}
+			_ = wait.For(ctx, d.retryAfter)
 			continue
 		}
+		d.stuck.note(dest.name, nil, d.cfg.Now())
 		if more {
 			continue
 		}

@@ -58,7 +58,7 @@ CREATE TABLE queue (
 	event   INTEGER NOT NULL, -- events.number
 	cause   TEXT NOT NULL,    -- those of one cause may become one message; empty: it is one by itself
 	bulk    INTEGER NOT NULL, -- 1: it is for the digest
-	urgent  INTEGER NOT NULL, -- 1: when there is no room, others are left out first
+	urgent  INTEGER NOT NULL, -- when there is no room, the lowest are left out first
 	due     INTEGER NOT NULL,
 	UNIQUE (dest, event)
 );

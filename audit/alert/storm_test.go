@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // office is a desk with one receiver of each manner, and a clock.
@@ -23,14 +24,19 @@ type office struct {
 	path string
 }
 
+// The office's logs name the repositories acme, bolt and cord.
 func newOffice(t *testing.T) *office {
 	t.Helper()
+	var named []alert.Repository
+	for _, name := range []string{"acme", "bolt", "cord"} {
+		named = append(named, alert.Repository{ID: tuf.Sum([]byte(name)).String(), Name: name})
+	}
 	o := &office{now: newClock(), path: filepath.Join(t.TempDir(), "a.sqlite")}
 	var url string
 	o.post, url = newReceiver(t)
 	o.cfg = alert.Config{
 		To:   map[string]alert.To{"pager": webhook(url, secretFile(t)), "file": {Type: "jsonl", Path: "-"}},
-		Logs: []alert.Log{{Name: "example", Policy: "/p", URL: "https://log.example"}, {Name: "other", Policy: "/p", URL: "https://other.example"}},
+		Logs: []alert.Log{{Name: "example", Policy: "/p", URL: "https://log.example", Repositories: named}, {Name: "other", Policy: "/p", URL: "https://other.example"}},
 		Now:  o.now.Now, Stdout: &o.file, URL: "https://audit.example/",
 	}
 	o.Desk = desk(t, o.path, o.cfg)
@@ -146,9 +152,12 @@ func TestFlood(t *testing.T) {
 	o := newOffice(t)
 	var all []audit.Finding
 	for i := range 520 {
+		r := alert.Repository{ID: tuf.Sum(fmt.Append(nil, "vendor ", i)).String(), Name: fmt.Sprint("vendor ", i)}
+		o.cfg.Logs[0].Repositories = append(o.cfg.Logs[0].Repositories, r)
 		all = append(all, found(audit.SecondPayload, fmt.Sprint("vendor ", i), i))
 	}
 	all = append(all, found(audit.Fork, "", -1))
+	o.Desk = desk(t, o.path, o.cfg)
 	o.step(t, all, nil)
 	pager, file := o.after(t, 0)
 	lines := map[string]bool{}
@@ -232,7 +241,7 @@ func TestDigestAndHealth(t *testing.T) {
 // default ones stand.
 func TestRoutes(t *testing.T) {
 	o := newOffice(t)
-	o.cfg.Logs[0].Repositories = []alert.Repository{{ID: found("fork", "acme", 0).Repository.String(), Name: "acme"}}
+	o.cfg.Logs[0].Repositories = o.cfg.Logs[0].Repositories[:1]
 	bolt := found("fork", "bolt", 0).Repository.String()
 	o.cfg.Routes = []alert.Route{
 		{Kinds: []string{"version-gap"}, Repositories: []string{"acme"}, To: []string{"pager"}},
@@ -339,5 +348,71 @@ func TestAQueueIsBounded(t *testing.T) {
 	}
 	if pager[1].Lost != 230 {
 		t.Errorf("%d lost", pager[1].Lost)
+	}
+}
+
+// Whoever may register repositories cannot page anybody as often as they like: what happens in
+// those that nobody named is told together, less and less often, and holds up nothing else.
+func TestUnnamedRepositories(t *testing.T) {
+	o := newOffice(t)
+	messages, counted := 0, 0
+	for i := range 360 {
+		o.step(t, []audit.Finding{found(audit.SecondPayload, fmt.Sprint("stranger ", i), i)}, nil)
+		pager, file := o.after(t, time.Minute)
+		if messages += len(pager); len(file) != 1 || !file[0].Unnamed {
+			t.Fatalf("minute %d: %d lines", i, len(file))
+		}
+		for _, e := range pager {
+			if e.Counts == nil {
+				counted++
+				continue
+			}
+			counted += e.Counts.Opened
+			if e.Type != alert.Digest || len(e.Causes) != e.Counts.Opened || !e.Causes[0].Unnamed {
+				t.Errorf("minute %d: %+v", i, e)
+			}
+		}
+	}
+	if messages < 4 || messages > 8 || counted < 100 {
+		t.Errorf("%d messages in six hours, about %d repositories", messages, counted)
+	}
+	o.step(t, []audit.Finding{found(audit.SecondPayload, "acme", 1000), found(audit.FalseAdmission, "stranger 7", 1001)}, nil)
+	pager, _ := o.after(t, 0)
+	if got := told(pager); got != "finding.opened second-payload 1000.1\nfinding.opened false-admission 1001.1" {
+		t.Errorf("told:\n%s", got)
+	}
+	o.step(t, several(audit.SecondPayload, "acme", 2000, 2001), nil)
+	if pager, _ := o.after(t, 10*time.Minute); len(pager) != 1 {
+		t.Errorf("told:\n%s", told(pager))
+	}
+	var all []audit.Finding
+	for i := range 700 {
+		all = append(all, found(audit.SecondPayload, fmt.Sprint("another ", i), 3000+i))
+	}
+	o.step(t, all, nil)
+	o.step(t, []audit.Finding{found(audit.BothStand, "bolt", 5000)}, nil)
+	if pager, _ = o.after(t, 24*time.Hour); len(pager) != 2 || len(pager[0].Causes)+len(pager[1].Causes) > 501 || !strings.Contains(told(pager), "both-stand 5000.1") {
+		t.Errorf("told:\n%s", told(pager))
+	}
+}
+
+// What others can cause at will pushes nothing out of a queue that they cannot.
+func TestWhatIsLeftOut(t *testing.T) {
+	for name, flood := range map[string][]audit.Finding{
+		"unexpected releases":          several(audit.LiveUnlogged, "acme", 1000, 1200),
+		"second payloads of strangers": several(audit.SecondPayload, "stranger", 1000, 1200),
+		"hygiene":                      several(audit.VersionGap, "acme", 1000, 1200),
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t)
+			o.cfg.Keep = 100
+			o.Desk = desk(t, o.path, o.cfg)
+			o.step(t, []audit.Finding{found(audit.FalseAdmission, "acme", 1), found(audit.SecondPayload, "acme", 2)}, nil)
+			o.step(t, flood, nil)
+			pager, _ := o.after(t, 0)
+			if got := told(pager); !strings.HasPrefix(got, "finding.opened false-admission 1.1\nfinding.opened second-payload 2.1") {
+				t.Errorf("told:\n%s", got)
+			}
+		})
 	}
 }

@@ -129,11 +129,12 @@ func (w *webhook) post(ctx context.Context, e outgoing) error {
 	if resp.StatusCode == http.StatusGone {
 		return errors.Join(errGone, err)
 	}
-	if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
-		return &laterError{after, err}
-	}
+	// What is about the message delays no other one, whatever else the receiver says.
 	if refusal(resp.StatusCode) {
 		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+		return &laterError{after, err}
 	}
 	return err
 }

@@ -418,9 +418,13 @@ func (f *follower) set(change func(*Status)) {
 
 // snapshot returns the status, which nobody changes.
 func (f *follower) snapshot() *Status {
+	since, err := f.m.undelivered()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.status
+	if err != nil {
+		s.Undelivered, s.UndeliveredSince = fetch.RedactedText(err.Error()), since.Unix()
+	}
 	s.Open = maps.Clone(s.Open)
 	s.Witnesses = slices.Clone(s.Witnesses)
 	s.Anchors = slices.Clone(s.Anchors)

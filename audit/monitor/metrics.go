@@ -22,6 +22,7 @@ var (
 	buildDesc      = desc("build_info", "1; the labels say which build this is.", "version", "revision")
 	reloadDesc     = desc("config_ok", "1 if the configuration that was read last is in force, 0 if it was refused.")
 	reloadedDesc   = desc("config_time_seconds", "When a configuration was taken over last, in POSIX seconds.")
+	undeliverDesc  = desc("alerts_undelivered", "1 while this process cannot deliver alerts, or not to each destination, such as for a full disk; how the receivers are is in tuflog_alert_*.")
 	sizeDesc       = desc("log_size", "Leaves of the newest verified checkpoint.", "log")
 	judgedDesc     = desc("log_judged", "Leaves that have been judged.", "log")
 	cosignedDesc   = desc("log_checkpoint_time_seconds", "Latest time that a witness gave with the newest verified checkpoint, in POSIX seconds; 0: none.", "log")
@@ -59,6 +60,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(reloadDesc, truth(c.m.refused == nil))
 	gauge(reloadedDesc, float64(c.m.reloaded.Unix()))
 	c.m.mu.Unlock()
+	_, stuck := c.m.undelivered()
+	gauge(undeliverDesc, truth(stuck != nil))
 	for _, s := range c.m.Statuses() {
 		size := int64(0)
 		if s.Checkpoint != nil {

@@ -88,9 +88,7 @@ func (m *Monitor) startDesk(ctx context.Context) {
 	d.stop, d.done = stop, done
 	go func() {
 		defer close(done)
-		if err := next.Run(running); err != nil && running.Err() == nil {
-			m.opts.Logger.Error("alerts are not delivered", "error", err)
-		}
+		_ = next.Run(running) // ends with the context alone
 	}()
 }
 
@@ -115,6 +113,16 @@ func (m *Monitor) alert(do func(*alert.Desk) error) error {
 		return nil
 	}
 	return do(m.desk.now)
+}
+
+// undelivered says why alerts are not delivered by this process, though their receivers may be
+// well, and since when; nil: they are.
+func (m *Monitor) undelivered() (since time.Time, err error) {
+	_ = m.alert(func(d *alert.Desk) error {
+		since, err = d.Undelivered()
+		return nil
+	})
+	return since, err
 }
 
 // sameAlerts reports whether two configurations tell the same people of the same.

@@ -106,9 +106,14 @@ func text(w http.ResponseWriter, status int, s string) {
 // beside ten of its intervals.
 const readyWithin = time.Minute
 
-// ready answers whether every log has recently been judged to its newest verified checkpoint.
+// ready answers whether every log has recently been judged to its newest verified checkpoint, and
+// what is found is told.
 func (m *Monitor) ready(w http.ResponseWriter, _ *http.Request) {
 	var wrong []string
+	if since, err := m.undelivered(); err != nil {
+		// Why is the operator's, as below.
+		wrong = append(wrong, "alerts are not delivered since "+since.UTC().Format(time.RFC3339)+": why is in this process's log, and in the logs' status files")
+	}
 	for _, f := range m.all() {
 		if why := f.unready(); why != "" {
 			wrong = append(wrong, f.log.Name+": "+why)
@@ -129,6 +134,8 @@ func (f *follower) unready() string {
 	case s.Trouble != "":
 		// Strangers may ask: where the log was asked, and what its network said, is the operator's.
 		return "since " + time.Unix(s.Since, 0).UTC().Format(time.RFC3339) + ": something could not be read or checked; what it was is in this process's log, and in the log's status file"
+	case s.Untold != "":
+		return "since " + time.Unix(s.UntoldSince, 0).UTC().Format(time.RFC3339) + ": findings wait, because the outbox of alerts cannot be written"
 	case s.Waiting > 0:
 		return fmt.Sprintf("%d leaves wait to be judged", s.Waiting)
 	case s.Answered == 0:

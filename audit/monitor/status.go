@@ -36,6 +36,9 @@ type Status struct {
 	Untold      string `json:"untold,omitempty"` // why findings wait before they are told: the outbox of alerts cannot be written
 	UntoldSince int64  `json:"untold_since,omitempty"`
 
+	Undelivered      string `json:"undelivered,omitempty"` // why alerts, about whichever log, are not delivered by this process
+	UndeliveredSince int64  `json:"undelivered_since,omitempty"`
+
 	Open map[audit.Class]int `json:"open"` // findings that are there and are not acknowledged, by class
 
 	Witnesses    []Witness    `json:"witnesses"`
