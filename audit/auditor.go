@@ -47,6 +47,10 @@ type Config struct {
 	Interval time.Duration
 	// Wake, if not nil, ends the pause of Run: there is something to look at.
 	Wake <-chan struct{}
+	// Found, if not nil, is called in the middle of a step when something was found and the
+	// state has it, in the goroutine of the step: what is judged next may take long. It may read
+	// State, and calls nothing else of the Auditor.
+	Found func(ctx context.Context)
 	// Progress, if not nil, is called after each leaf, and each bundle that is read, with how
 	// many leaves have been judged and how many there are.
 	Progress func(done, total int64)
@@ -104,6 +108,8 @@ type Auditor struct {
 	began        int64 // leaves that the state had when the process began
 	committed    int64 // leaves that the state has for good
 	committedAt  time.Time
+	commitTook   time.Duration // the last one
+	foundSaid    int           // of fresh, how many Found was called for
 	partBundles  int   // see grow.go
 	maxUnproved  int64 // likewise
 	maxInMemory  int   // see held.go
@@ -224,6 +230,7 @@ type StepResult struct {
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	a.passing, a.stateErr, a.away = nil, nil, false
 	a.stepBegan, a.answered = time.Now(), false
+	a.foundSaid = 0
 	defer func() { a.fresh = nil }()
 	from := a.next
 	a.saveUnsaved()
@@ -346,9 +353,10 @@ func (a *Auditor) step(ctx context.Context) error {
 	return a.served(ctx, RootMismatch, tuf.Digest{}, -1, math.MaxInt64)
 }
 
-// maxStep is how long a step of Run goes on before it looks at the checkpoint again. A
-// log that takes its time over each file must not keep a fork from being seen.
-const maxStep = time.Minute
+// maxStep is how long a step of Run goes on before it looks at the checkpoint again. A log that
+// takes its time over each file, or entries that are costly to judge, must not keep a fork from
+// being seen, nor what others show from being looked at.
+const maxStep = 10 * time.Second
 
 // errLate ends a step that has taken long. The next one goes on from there.
 var errLate = errors.New("the rest is for the next step")
@@ -359,6 +367,23 @@ func (a *Auditor) late() error {
 		return nil
 	}
 	return errLate
+}
+
+// sayFound commits what was found, and says so, if the commits take a small part of the time.
+// Whoever logs what is odd must not make the others wait for the disk.
+func (a *Auditor) sayFound(ctx context.Context) error {
+	const part = 10
+	if a.cfg.Found == nil || len(a.pending) == 0 && len(a.fresh) == a.foundSaid || time.Since(a.committedAt) < min(part*a.commitTook, time.Second) {
+		return nil
+	}
+	if err := a.commit(ctx); err != nil {
+		return err
+	}
+	if len(a.fresh) > a.foundSaid {
+		a.foundSaid = len(a.fresh)
+		a.cfg.Found(ctx)
+	}
+	return nil
 }
 
 // StateError means that the auditor's own state could not be read or written. It does not

@@ -92,6 +92,9 @@ func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, p
 		if err := a.lookAtDue(ctx); err != nil {
 			return err
 		}
+		if err := a.sayFound(ctx); err != nil {
+			return err
+		}
 		if err := a.late(); err != nil && !l.final {
 			return err
 		}

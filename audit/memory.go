@@ -243,6 +243,7 @@ func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
 
 // commit makes what was judged and found so far last.
 func (a *Auditor) commit(ctx context.Context) error {
+	began := time.Now()
 	if err := a.settle(ctx); err != nil {
 		return err
 	}
@@ -279,6 +280,7 @@ func (a *Auditor) commit(ctx context.Context) error {
 		return err
 	}
 	a.committed, a.committedAt = a.next, time.Now()
+	a.commitTook = a.committedAt.Sub(began)
 	return nil
 }
 

@@ -232,6 +232,11 @@ func (f *follower) auditConfig(src audit.Source) audit.Config {
 	return audit.Config{
 		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
 		Confirm: true, Stale: refusals * f.log.Withheld, Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
+		Found: func(ctx context.Context) {
+			if err := f.tell(ctx); err != nil { // it is told after the step
+				f.logger.Warn("what was found is not told yet", "error", err)
+			}
+		},
 	}
 }
 
