@@ -100,7 +100,7 @@ func (w *Watcher) ask(ctx context.Context, last reading) (note []byte, tag strin
 	case len(note) > expect.MaxSize:
 		return nil, "", fmt.Errorf("%s has more than %d bytes", w.Source(), expect.MaxSize)
 	}
-	return note, resp.Header.Get("ETag"), nil
+	return note, fetch.ETag(resp), nil
 }
 
 func readFile(path string) ([]byte, error) {

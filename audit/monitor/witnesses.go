@@ -245,8 +245,10 @@ func (c *conditional) fetch(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.etag != "" && c.url == url {
-		req.Header.Set("If-None-Match", c.etag)
+	before := *c
+	c.url, c.etag, c.have = "", "", nil // unless the answer is right once more
+	if before.etag != "" && before.url == url {
+		req.Header.Set("If-None-Match", before.etag)
 	}
 	req.Header.Set("Cache-Control", "no-cache")
 	resp, err := fetch.Do(c.client, req)
@@ -258,7 +260,8 @@ func (c *conditional) fetch(ctx context.Context, url string) ([]byte, error) {
 		return nil, err
 	}
 	switch {
-	case resp.StatusCode == http.StatusNotModified && c.etag != "" && c.url == url:
+	case resp.StatusCode == http.StatusNotModified && before.etag != "" && before.url == url:
+		*c = before
 		return c.have, nil
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, fetch.ErrNotFound
@@ -267,6 +270,6 @@ func (c *conditional) fetch(ctx context.Context, url string) ([]byte, error) {
 	case int64(len(body)) > c.most:
 		return nil, fmt.Errorf("more than %d bytes", c.most)
 	}
-	c.url, c.etag, c.have = url, resp.Header.Get("ETag"), body
+	c.url, c.etag, c.have = url, fetch.ETag(resp), body
 	return body, nil
 }

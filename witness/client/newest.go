@@ -61,6 +61,8 @@ func (s *Shown) Newest(ctx context.Context, origin string) ([]byte, error) {
 		s.origin, s.tag, s.note = origin, "", nil
 	}
 	resp, err := s.ask(ctx, origin)
+	tag, note := s.tag, s.note
+	s.tag, s.note = "", nil // unless it is right once more
 	if err != nil {
 		return nil, err
 	}
@@ -70,17 +72,17 @@ func (s *Shown) Newest(ctx context.Context, origin string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: read the answer: %w", url, err)
 	}
 	switch {
-	case resp.StatusCode == http.StatusNotModified && s.tag != "":
-		return s.note, nil
+	case resp.StatusCode == http.StatusNotModified && tag != "":
+		s.tag, s.note = tag, note
+		return note, nil
 	case resp.StatusCode == http.StatusNotFound:
-		s.tag, s.note = "", nil
 		return nil, nil
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s: %w", url, statusError(resp, body))
 	case len(body) > maxResponseSize:
 		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", url, maxResponseSize)
 	}
-	s.tag, s.note = resp.Header.Get("ETag"), body
+	s.tag, s.note = fetch.ETag(resp), body
 	return body, nil
 }
 
