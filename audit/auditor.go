@@ -353,10 +353,9 @@ func (a *Auditor) step(ctx context.Context) error {
 	return a.served(ctx, RootMismatch, tuf.Digest{}, -1, math.MaxInt64)
 }
 
-// maxStep is how long a step of Run goes on before it looks at the checkpoint again. A log that
-// takes its time over each file, or entries that are costly to judge, must not keep a fork from
-// being seen, nor what others show from being looked at.
-const maxStep = 10 * time.Second
+// maxStep is how long a step of Run goes on before it looks at the checkpoint again. A
+// log that takes its time over each file must not keep a fork from being seen.
+const maxStep = time.Minute
 
 // errLate ends a step that has taken long. The next one goes on from there.
 var errLate = errors.New("the rest is for the next step")
