@@ -3,7 +3,6 @@ package alert
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -425,36 +424,4 @@ func (d *Desk) Enable(ctx context.Context, to string) error {
 		_, err := tx.ExecContext(ctx, "UPDATE messages SET next = 0 WHERE dest = ?", to)
 		return err
 	})
-}
-
-// Test sends an event of type test to a destination, or with an empty name to each, past
-// the queue and even if it is switched off. The error says which do not take it, and why.
-func (d *Desk) Test(ctx context.Context, to string) error {
-	names := d.Destinations()
-	if to != "" {
-		if _, ok := d.cfg.To[to]; !ok {
-			return fmt.Errorf("%w: %q, want one of %v", ErrDestination, clip(to), names)
-		}
-		names = []string{to}
-	}
-	now := d.cfg.Now()
-	e := &Event{
-		Version: eventVersion, ID: newID(string(Test), now.UnixNano(), rand.Uint64()), Type: Test, Time: now.UTC().Truncate(time.Millisecond),
-		Text: "This is a test: alerts of this auditor arrive here.", Link: d.cfg.URL,
-	}
-	body, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	errs := make([]error, len(names))
-	var all sync.WaitGroup
-	for i, name := range names {
-		all.Go(func() {
-			if err := d.senders[name].sender.send(ctx, []outgoing{{e.ID, e, body}}); err != nil {
-				errs[i] = &deliveryError{name, err}
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }

@@ -122,12 +122,23 @@ func TestDeliveryBeginsAgain(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	// That is said past the outbox.
+	ok(t, o.Say(t.Context(), "the disk is full"))
+	if list := o.post.take(t); len(list) != 1 || list[0].Type != alert.Health || list[0].Text != "the disk is full" {
+		t.Errorf("said %+v", list)
+	}
 	ok(t, other.Release())
-	for len(o.post.take(t)) == 0 {
+	for got := ""; !strings.Contains(got, "finding.opened false-admission 1.1"); got = told(o.post.take(t)) {
 		time.Sleep(time.Millisecond)
 	}
 	if _, err := o.Undelivered(); err != nil {
 		t.Errorf("it delivers: %v", err)
+	}
+	ok(t, o.Say(t.Context(), "there is room again"))
+	for said := false; !said; time.Sleep(time.Millisecond) {
+		for _, e := range o.post.take(t) {
+			said = said || e.Text == "there is room again"
+		}
 	}
 	cancel()
 	<-ended

@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
@@ -29,6 +30,7 @@ type dir struct {
 	root         *os.Root
 	files, bytes atomic.Int64 // that were written
 	temps        atomic.Int64 // names in tmp/ that were used
+	leave        uint64       // bytes of the file system that stay free
 	most         int64        // bytes that all files may have; 0: any number
 	used         atomic.Int64 // bytes that they have; with most alone
 }
@@ -141,6 +143,15 @@ func (d *dir) bound(most, used int64) error {
 
 // take takes room for a file that is to be written.
 func (d *dir) take(size int) error {
+	if d.leave > 0 {
+		free, _, err := room.Free(d.path)
+		if err != nil {
+			return err
+		}
+		if free < d.leave+uint64(size) {
+			return fmt.Errorf("%w: %d MiB of its file system are free, and %d of them are left for what was judged and for alerts", ErrFull, free>>20, d.leave>>20)
+		}
+	}
 	if d.most > 0 && d.used.Add(int64(size)) > d.most {
 		d.used.Add(-int64(size))
 		return fmt.Errorf("%w: %d bytes of %d are taken, and a file has %d", ErrFull, d.used.Load(), d.most, size)

@@ -24,6 +24,9 @@ type Config struct {
 	// MaxBytes is how many bytes the files of the copy may have in all; 0 is any number. What
 	// does not fit is not copied, and the error wraps ErrFull.
 	MaxBytes int64
+	// Leave is how many bytes of the file system stay free; 0: it may be filled. What does not
+	// fit is not copied, as with MaxBytes.
+	Leave uint64
 	// Used is how many bytes the files of the copy have, by the Result of the last Update of
 	// this process; 0: not known, and with MaxBytes they are counted.
 	Used int64
@@ -53,7 +56,8 @@ type Missing struct {
 // serves something else than what the log signed. Nothing of it was written.
 var ErrUntrue = errors.New("the log does not serve what it signed")
 
-// ErrFull is wrapped by the error for a copy that would be larger than it may be.
+// ErrFull is wrapped by the error for a copy that would be larger than it may be, or would leave
+// less of the file system free.
 var ErrFull = errors.New("the copy is as large as it may be")
 
 // ForkError means that the log has shown two histories. The proof is in the file Path.
@@ -95,6 +99,7 @@ func Update(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if err := c.dir.bound(cfg.MaxBytes, cfg.Used); err != nil {
 		return nil, err
 	}
+	c.dir.leave = cfg.Leave
 	if err := c.readOld(ctx); err != nil {
 		return nil, err
 	}

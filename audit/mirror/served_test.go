@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,5 +81,18 @@ func TestFull(t *testing.T) {
 	second, err := update(10<<20, first.Used)
 	if err != nil || second.Used != first.Used+second.Bytes {
 		t.Errorf("%+v, %v", second, err)
+	}
+}
+
+// A copy leaves room on its disk, on which others keep what matters more.
+func TestLeave(t *testing.T) {
+	w := newWorld(t, 20)
+	cfg := mirror.Config{Dir: w.dir, Source: w.log.Source(), Policy: w.log.Policy(), Leave: math.MaxUint64 / 2}
+	if _, err := mirror.Update(t.Context(), cfg); !errors.Is(err, mirror.ErrFull) {
+		t.Errorf("no disk has so much: %v", err)
+	}
+	cfg.Leave = 1
+	if _, err := mirror.Update(t.Context(), cfg); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/mirror"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/room"
 )
 
 // copier keeps the copy of a log, in a goroutine of its own: it reads the log as a stranger
@@ -86,7 +88,7 @@ func (c *copier) update(ctx context.Context) (more bool) {
 		return false
 	}
 	r, err := mirror.Update(ctx, mirror.Config{
-		Dir: dir, Source: at{src, standing.Note}, Policy: c.f.policy, MaxBytes: c.f.log.MirrorMaxBytes, Used: used,
+		Dir: dir, Source: at{src, standing.Note}, Policy: c.f.policy, MaxBytes: c.f.log.MirrorMaxBytes, Leave: leave(c.f.m.dir), Used: used,
 	})
 	if ctx.Err() != nil {
 		return false
@@ -97,6 +99,19 @@ func (c *copier) update(ctx context.Context) (more bool) {
 		c.f.cosignAs(ctx, standing)
 	}
 	return err != nil || len(r.Missing) > 0
+}
+
+// maxLeave is how much of a file system copies leave free at most: bytes.
+const maxLeave = 1 << 30
+
+// leave is how many bytes of the file system the copies leave free, so that what strangers log
+// fills no disk on which others' findings are kept and told: a GiB, or 5 % of a small one.
+func leave(dir string) uint64 {
+	_, all, err := room.Free(dir)
+	if err != nil {
+		return 0
+	}
+	return min(maxLeave, all/20)
 }
 
 // copyAhead reports whether a copy has more than a tree of a size: it was kept, and the state
@@ -117,6 +132,7 @@ func (s at) Checkpoint(context.Context) ([]byte, error) { return s.note, nil }
 
 func (c *copier) note(r *mirror.Result, err error) {
 	c.mu.Lock()
+	c.done.Full = errors.Is(err, mirror.ErrFull) || errors.Is(err, syscall.ENOSPC)
 	if c.done.Trouble = ""; err != nil {
 		c.done.Trouble = fetch.RedactedText(err.Error())
 		c.used = 0

@@ -11,7 +11,8 @@ import (
 
 // Names lead to no address that only the machine's own network knows.
 func TestDialable(t *testing.T) {
-	for _, address := range []string{"169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[fe80::1%eth0]:443", "0.0.0.0:80", "[::]:80", "224.0.0.1:80"} {
+	for _, address := range []string{"169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[fe80::1%eth0]:443", "0.0.0.0:80", "[::]:80", "224.0.0.1:80",
+		"[fd00:ec2::254]:80", "[fd20:ce::254%eth0]:80", "100.100.100.200:80", "168.63.129.16:80", "[64:ff9b::a9fe:a9fe]:80"} {
 		if err := dialable(address); !errors.Is(err, errLinkLocal) {
 			t.Errorf("%s: %v", address, err)
 		}

@@ -65,10 +65,11 @@ type follower struct {
 	cosigned  time.Time   // when the cosigner looked last
 	copied    atomic.Bool // the copy has changed since
 
-	mu      sync.Mutex
-	status  Status
-	written time.Time // when the status was
-	differs bool      // from what was written, in more than times
+	mu        sync.Mutex
+	status    Status
+	written   time.Time // when the status was
+	differs   bool      // from what was written, in more than times
+	unwritten string    // why the status could not be written last; empty: it was
 }
 
 // newFollower reads the policy of a log. Nothing is asked.
@@ -204,7 +205,7 @@ func (f *follower) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		f.say(fmt.Sprintf("its state cannot be used: %v", err))
+		f.say(fmt.Sprintf("its state cannot be used: %v", err), true)
 		f.save(false)
 		if wait.For(ctx, pause) != nil {
 			break
@@ -256,7 +257,7 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	done := stepErr == nil || errors.As(stepErr, &own)
 	trouble := troubleOf(step, stepErr)
 	if trouble != "" {
-		f.say(trouble)
+		f.say(trouble, own != nil)
 	}
 	if step.To > step.From {
 		size := int64(0)
@@ -347,8 +348,8 @@ func troubleOf(step audit.StepResult, stepErr error) string {
 	return ""
 }
 
-// say notes what cannot be done now; empty: all can.
-func (f *follower) say(trouble string) {
+// say notes what cannot be done now; empty: all can. own says that it is this machine's doing.
+func (f *follower) say(trouble string, own bool) {
 	if trouble == f.trouble {
 		return
 	}
@@ -357,7 +358,7 @@ func (f *follower) say(trouble string) {
 		f.since = f.m.opts.Now()
 	}
 	f.set(func(s *Status) {
-		if s.Trouble, s.Since = trouble, 0; trouble != "" {
+		if s.Trouble, s.Since, s.Own = trouble, 0, own; trouble != "" {
 			s.Since = f.since.Unix()
 		}
 	})
@@ -459,7 +460,12 @@ func (f *follower) save(now bool) {
 	f.mu.Unlock()
 	s := f.snapshot()
 	s.Written = f.m.opts.Now().Unix()
-	if err := s.write(f.m.dir); err != nil {
+	err := s.write(f.m.dir)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if before := f.unwritten; err == nil {
+		f.unwritten = ""
+	} else if f.unwritten = err.Error(); f.unwritten != before {
 		f.logger.Error("the status was not written", "error", err)
 	}
 }

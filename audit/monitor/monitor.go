@@ -164,6 +164,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		running.Go(func() { m.cosigner.Run(ctx) })
 	}
 	m.startDesk(ctx)
+	running.Go(func() { m.watchMachine(ctx) })
 	m.mu.Lock()
 	start := func(f *follower) {
 		following, stop := context.WithCancel(ctx)
@@ -225,12 +226,11 @@ func (m *Monitor) take(ctx context.Context, cfg *Config, start func(*follower)) 
 	if err != nil {
 		return err
 	}
+	var desk *alert.Desk // another one; nil: it stays
 	if !sameAlerts(&cfg.Alerts, &m.desk.cfg) || !m.desk.now.Current() {
-		desk, err := m.openDesk(ctx, cfg)
-		if err != nil {
+		if desk, err = m.openDesk(ctx, cfg); err != nil {
 			return err
 		}
-		m.replaceDesk(ctx, desk, cfg)
 	}
 	now := map[string]*follower{}
 	m.mu.Lock()
@@ -253,6 +253,10 @@ func (m *Monitor) take(ctx context.Context, cfg *Config, start func(*follower)) 
 	}
 	for _, f := range stopped {
 		<-f.ended
+	}
+	// Those that have ended have told all by the names of before.
+	if desk != nil {
+		m.replaceDesk(ctx, desk, cfg)
 	}
 	for _, f := range started {
 		start(f)

@@ -32,6 +32,7 @@ type Status struct {
 	Answered int64  `json:"answered"` // when it was last read to its newest verified checkpoint
 	Trouble  string `json:"trouble,omitempty"`
 	Since    int64  `json:"since,omitempty"` // when the trouble began
+	Own      bool   `json:"own,omitempty"`   // the trouble is this machine's: its state cannot be read or written
 
 	Untold      string `json:"untold,omitempty"` // why findings wait before they are told: the outbox of alerts cannot be written
 	UntoldSince int64  `json:"untold_since,omitempty"`
@@ -65,6 +66,7 @@ type Mirror struct {
 	Updated int64  `json:"updated"` // when
 	Missing int    `json:"missing"` // files that the log did not serve
 	Trouble string `json:"trouble,omitempty"`
+	Full    bool   `json:"full,omitempty"` // the trouble is that there is no room for more
 }
 
 // Witness is what a witness of the log's policy shows of the log.

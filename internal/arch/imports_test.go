@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"audit/rekor":    {"proofs/.", "internal/fetch", "internal/printable"},
 	"audit/source":   {"audit/.", "pack", "tuf", "proofs/.", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/export":   {"audit/state", "leaf", "tuf", "proofs/.", "internal/durable", "internal/sqlitefile"},
-	"audit/mirror":   {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular"},
+	"audit/mirror":   {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular", "internal/room"},
 	"audit/monitor":  {"audit", "expect", "device", "verify", "witness/client", "admit", "leaf", "tuf", "proofs", "internal"},
 	"publish":        {"log/api", "admit", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"device":         {"verify", "leaf", "tuf", "proofs/.", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},

@@ -28,11 +28,11 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*"+temporarySuffix)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, withoutPath(err))
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), discard(f))
+			err = errors.Join(fmt.Errorf("write %s: %w", path, withoutPath(err)), withoutPath(discard(f)))
 		}
 	}()
 	if err := f.Chmod(perm); err != nil {
@@ -51,6 +51,18 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// withoutPath returns an error without the name of the temporary file, which is another each time:
+// who is told again and again cannot see that it is the same trouble.
+func withoutPath(err error) error {
+	switch e := err.(type) {
+	case *os.PathError:
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	case *os.LinkError:
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	return err
 }
 
 const temporarySuffix = ".tmp"

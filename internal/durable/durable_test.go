@@ -75,3 +75,12 @@ func assertOnly(t *testing.T, dir, name string) {
 		t.Fatalf("left behind in %s: %v", dir, entries)
 	}
 }
+
+// Who is told again and again of the same trouble can see that it is the same.
+func TestErrorsAreTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none", "state")
+	first, second := WriteFile(path, nil, 0o600), WriteFile(path, nil, 0o600)
+	if first == nil || first.Error() != second.Error() {
+		t.Errorf("%v, then %v", first, second)
+	}
+}

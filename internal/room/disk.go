@@ -22,14 +22,23 @@ func Disk(least uint64, dirs ...string) func() error {
 	}
 }
 
+// Free returns how many bytes of the file system of a directory are free, and how many it has.
+func Free(dir string) (free, all uint64, err error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", dir, err)
+	}
+	return uint64(fs.Bavail) * uint64(fs.Bsize), uint64(fs.Blocks) * uint64(fs.Bsize), nil
+}
+
 // roomIn asks the file system, and tries: quotas, and file systems that have become
 // read-only, do not show otherwise.
 func roomIn(dir string, least uint64) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+	free, _, err := Free(dir)
+	if err != nil {
+		return err
 	}
-	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < least {
+	if free < least {
 		return fmt.Errorf("%s: %w: %d MiB are free, but %d are needed", dir, unix.ENOSPC, free>>20, least>>20)
 	}
 	probe := filepath.Join(dir, ".room.tmp")
