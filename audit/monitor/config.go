@@ -71,6 +71,7 @@ type Log struct {
 	URL    string `toml:"url"`    // empty: the policy names it
 	Mirror bool   `toml:"mirror"` // a copy is kept in Dir, and served
 	// MirrorMaxBytes is how many bytes the files of the copy may have in all; 0: any number.
+	// A copy leaves room on its disk in any case.
 	MirrorMaxBytes int64         `toml:"mirror_max_bytes"`
 	Interval       time.Duration `toml:"interval"` // between two looks; 0: DefaultInterval
 	// Withheld is how long witnesses may have cosigned a larger tree than the log shows; 0:

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 func newCosign() *cobra.Command {
@@ -74,7 +75,10 @@ a second history.`,
 			if err != nil {
 				return err
 			}
-			for _, k := range keys {
+			for i, k := range keys {
+				if files := cfg.Cosign.Keys; len(files) == len(keys) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "The public key of %s (%s):\n", printable.Line(files[i]), k.Algorithm())
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), k)
 			}
 			for _, path := range cfg.Cosign.Keys {
