@@ -234,6 +234,9 @@ func (f *follower) auditConfig(src audit.Source) audit.Config {
 		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
 		Confirm: true, Stale: refusals * f.log.Withheld, Interval: f.log.Interval, Now: f.m.opts.Now, Wake: f.wake,
 		Found: func(ctx context.Context) {
+			if !f.swept {
+				return // what is not watched any more would be told, too
+			}
 			if err := f.tell(ctx); err != nil { // it is told after the step
 				f.logger.Warn("what was found is not told yet", "error", err)
 			}
