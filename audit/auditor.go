@@ -110,9 +110,9 @@ type Auditor struct {
 	committedAt  time.Time
 	commitTook   time.Duration // the last one
 	foundSaid    int           // of fresh, how many Found was called for
-	partBundles  int   // see grow.go
-	maxUnproved  int64 // likewise
-	maxInMemory  int   // see held.go
+	partBundles  int           // see grow.go
+	maxUnproved  int64         // likewise
+	maxInMemory  int           // see held.go
 	lastReleases int
 
 	oldNotes   *Finding                            // nil: all notes can be compared
