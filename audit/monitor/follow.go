@@ -319,7 +319,7 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 	if err := f.tell(ctx); err != nil {
 		return err
 	}
-	f.say(trouble) // all is well only now
+	f.say(trouble, own != nil) // all is well only now
 	f.note(ctx, step, trouble == "" && step.Waiting == 0)
 	if done && step.Waiting == 0 && (first || step.To > step.From) {
 		if err := f.a.Finished(ctx); err != nil {

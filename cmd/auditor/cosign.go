@@ -10,7 +10,6 @@ import (
 	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/internal/printable"
 )
 
 func newCosign() *cobra.Command {
@@ -75,10 +74,7 @@ a second history.`,
 			if err != nil {
 				return err
 			}
-			for i, k := range keys {
-				if files := cfg.Cosign.Keys; len(files) == len(keys) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "The public key of %s (%s):\n", printable.Line(files[i]), k.Algorithm())
-				}
+			for _, k := range keys {
 				fmt.Fprintln(cmd.OutOrStdout(), k)
 			}
 			for _, path := range cfg.Cosign.Keys {
