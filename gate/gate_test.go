@@ -2,9 +2,11 @@ package gate_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,6 +197,29 @@ func TestGateLooksAtWhatIsServed(t *testing.T) {
 	w.wantSigned(w.gates[0], two)
 }
 
+// A policy that requires less is refused, as on a device; the way out does not forget what was
+// signed.
+func TestGateWithALaxerPolicy(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	must(t, w.vendor.Release())
+	two := w.stage(w.vendor)
+	w.wantSigned(w.gates[0], two)
+	g := w.gates[0]
+	g.stop()
+	must(t, os.WriteFile(w.path("policy"), []byte(strings.Replace(w.log.PolicyText(), "all-of-them 2 ", "all-of-them 1 ", 1)), 0o600))
+	g.start()
+	must(t, w.vendor.Release())
+	three := w.stage(w.vendor)
+	w.wantRefused(g, three, verify.CodeDowngrade, "")
+	g.stop()
+	must(t, os.RemoveAll(filepath.Join(g.dir, "state", w.id.String(), "device")))
+	g.start()
+	w.wantRefused(g, one, verify.CodeRollback, tuf.RoleTimestamp)
+	w.wantSigned(g, three)
+}
+
 func TestGateFetches(t *testing.T) {
 	w := newWorld(t, 1, 1)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
@@ -216,7 +241,19 @@ func TestGateFetches(t *testing.T) {
 	wantCode(t, err, verify.CodeNetwork, tuf.RoleTimestamp)
 	a, err := g.client().SignURL(t.Context(), w.id, w.site.URL+"/build/1/")
 	must(t, err)
-	if a.Version != w.vendor.Version(tuf.RoleTimestamp) {
+	for i := range 40 {
+		must(t, w.vendor.Put(tuf.RoleTargets, fmt.Sprint(strings.Repeat("a", 2<<10), i), []byte("x")))
+	}
+	must(t, w.vendor.Release(tuf.RoleTargets))
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	staged.Handle("/build/3/", http.StripPrefix("/build/3/", http.FileServer(http.Dir(w.stage(w.vendor)))))
+	g.stop()
+	few := g.cfg
+	g.cfg = func(c *gate.Config) { few(c); c.MaxBody = 64 << 10 }
+	g.start()
+	_, err = g.client().SignURL(t.Context(), w.id, w.site.URL+"/build/3/")
+	wantCode(t, err, client.CodeTooLarge, "")
+	if a.Version != w.vendor.Version(tuf.RoleTimestamp)-1 {
 		t.Errorf("version %d is signed", a.Version)
 	}
 }

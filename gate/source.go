@@ -2,7 +2,7 @@ package gate
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -55,12 +55,14 @@ func newFetched(url string, hc *http.Client, most int64) *fetched {
 
 // Fetch is verify.Source's.
 func (f *fetched) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
-	if r.MaxLength > f.left {
-		r.MaxLength = f.left
-	}
+	// With one byte more than is left it is too much.
+	r.MaxLength = min(r.MaxLength, f.left+1)
 	b, err := f.repository.Fetch(ctx, r)
-	if f.left -= int64(len(b)); f.left <= 0 {
-		return nil, &verify.Refusal{Code: client.CodeTooLarge, Detail: fmt.Sprintf("more than %d bytes in all", f.most)}
+	if errors.As(err, new(*device.TooLongError)) && r.MaxLength > f.left {
+		f.left = -1
+	}
+	if f.left -= int64(len(b)); f.left < 0 {
+		return nil, refuse(client.CodeTooLarge, "", "more than %d bytes in all", f.most)
 	}
 	return b, err
 }
