@@ -112,6 +112,7 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Say answers with a status and JSON.
 func Say(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -125,6 +126,7 @@ func Say(w http.ResponseWriter, status int, v any) {
 // Memory is a tree whose tiles are hashed anew.
 type Memory [][]byte
 
+// ReadTile implements proofs.TileReader.
 func (m Memory) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	var tile []byte
 	for n := range int64(width) {
@@ -143,6 +145,7 @@ func treeOf(leaves [][]byte) proofs.Tree {
 	return proofs.Tree{N: int64(len(leaves)), Hash: RootOf(leaves)}
 }
 
+// RootOf is RFC 6962, section 2.1, of leaves.
 func RootOf(leaves [][]byte) proofs.Hash {
 	switch len(leaves) {
 	case 0:

@@ -27,6 +27,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
+// ServeV1 answers as v1 does; Instead may call it.
 func (l *Ledger) ServeV1(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/api/v1/")
 	switch {
@@ -140,6 +141,7 @@ func (l *Ledger) find(id string) int {
 	})
 }
 
+// UUID is that of a leaf in v1: the tree's id and the hash of the leaf.
 func (l *Ledger) UUID(n int) string {
 	h := proofs.LeafHash(l.Leaves[n])
 	return fmt.Sprintf("%016x%x", l.TreeID, h[:])
@@ -153,6 +155,7 @@ func (l *Ledger) signerV1() signature.Signer {
 	return s
 }
 
+// CheckpointV1 is the signed checkpoint of all leaves.
 func (l *Ledger) CheckpointV1() string {
 	root := RootOf(l.Leaves)
 	b, err := util.CreateAndSignCheckpoint(context.WithoutCancel(l.t.Context()), "rekor.example", l.TreeID, uint64(len(l.Leaves)), root[:], l.signerV1())

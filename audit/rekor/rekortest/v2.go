@@ -80,6 +80,7 @@ func (l *Ledger) createV2(w http.ResponseWriter, r *http.Request) {
 	Say(w, 201, l.EntryV2(len(l.Leaves)-1))
 }
 
+// LeafV2 is the leaf that v2 makes of a digest, a signature and a public key in DER.
 func LeafV2(digest, sig, der []byte) []byte {
 	canonical, err := jsoncanonicalizer.Transform([]byte(fmt.Sprintf(`{"kind":"hashedrekord","apiVersion":"0.0.2","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":%q},"signature":{"content":%q,"verifier":{"publicKey":{"rawBytes":%q},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}}`,
 		base64.StdEncoding.EncodeToString(digest), base64.StdEncoding.EncodeToString(sig), base64.StdEncoding.EncodeToString(der))))
@@ -89,6 +90,7 @@ func LeafV2(digest, sig, der []byte) []byte {
 	return canonical
 }
 
+// CheckpointV2 is the signed checkpoint of leaves.
 func (l *Ledger) CheckpointV2(leaves [][]byte) string {
 	s, err := proofs.NewSigner(Host, proofs.Ed25519, l.Private)
 	if err != nil {
@@ -102,6 +104,7 @@ func (l *Ledger) CheckpointV2(leaves [][]byte) string {
 	return string(proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal())
 }
 
+// EntryV2 is what v2 answers about a leaf.
 func (l *Ledger) EntryV2(n int) map[string]any {
 	path, err := proofs.InclusionProof(context.WithoutCancel(l.t.Context()), treeOf(l.Leaves), int64(n), Memory(l.Leaves))
 	if err != nil {
