@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,6 +138,9 @@ func printChecked(cmd *cobra.Command, e *expect.Expectations, checked checkedNot
 				return err
 			}
 		}
+	}
+	if slices.ContainsFunc(checked.Releases, func(r checkedRelease) bool { return strings.Contains(r.Why, "cannot be compared with version") }) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "hint: a release is compared with the one before it: --had names the metadata that was released before")
 	}
 	if unexpected > 0 || !checked.InForce {
 		return cli.Failed(cli.ErrReported)

@@ -103,6 +103,8 @@ func TestExpect(t *testing.T) {
 	fails(0, "0 of 1 files", "check", at("note"), "--key", vkey, "--had", targets(4), targets(4))
 	fails(1, "it lists evil.bin", "check", at("note"), "--key", vkey, "--had", targets(3), targets(4))
 
+	fails(1, "--had names the metadata that was released before", "check", at("note"), "--key", vkey, targets(4))
+
 	// What the build system holds signs no expectations, and what it wrote over them is not
 	// taken for the note before.
 	fails(1, "not signed by a key", "check", at("note"), "--key", other)
@@ -115,4 +117,5 @@ func TestExpect(t *testing.T) {
 	fails(0, "expectations 3 of repository ", "sign", "--key", at("ci.key"), "--previous-key", vkey, "--out", at("note"))
 	fails(0, "Expectations 3 ", "check", at("note"), "--key", other)
 	fails(2, "which is past", append(sign, "--accept", "--previous-key", other, "--until", "2020-01-01T00:00:00Z", at("draft"))...)
+	fails(0, "warning: they are in force only from 2036-01-01T00:00:00Z on", append(sign, "--accept", "--previous-key", other, "--from", "2036-01-01T00:00:00Z", at("draft"))...)
 }
