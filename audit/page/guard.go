@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
 )
 
@@ -62,7 +60,7 @@ func NewHTTPServer(h http.Handler, behindProxy bool) *http.Server {
 	if behindProxy {
 		most = 0
 	}
-	room.LimitConnections(s, room.New(min(maxConnections, room.ForConnections()), most), func(c net.Conn) string { return addressOf(c.RemoteAddr().String()) })
+	room.LimitConnections(s, room.New(min(maxConnections, room.ForConnections()), most), rates.Connection)
 	return s
 }
 
@@ -171,26 +169,7 @@ func (g *guard) take(address string, cost int) time.Duration {
 
 // address is what requests are counted by.
 func (g *guard) address(r *http.Request) string {
-	if g.header == "" {
-		return addressOf(r.RemoteAddr)
-	}
-	v := strings.Join(r.Header.Values(g.header), ",") // those before the last are the client's word
-	return addressOf(strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:]))
-}
-
-func addressOf(remote string) string {
-	at, err := netip.ParseAddrPort(remote)
-	addr := at.Addr()
-	if err != nil {
-		if addr, err = netip.ParseAddr(strings.Trim(remote, "[]")); err != nil {
-			return "unknown"
-		}
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr.String()
-	}
-	return netip.PrefixFrom(addr, 64).Masked().String()
+	return rates.Client(r, g.header)
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {

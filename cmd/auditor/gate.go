@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
-	"github.com/tuflog/tuflog/internal/sdnotify"
 )
 
 func newGate() *cobra.Command {
@@ -147,20 +145,7 @@ func serveGate(ctx context.Context, cfg *gate.Config, stderr io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
-	if err != nil {
-		return err
-	}
 	server := gate.NewServer(g.Handler(registry))
-	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	room.LimitConnections(server, room.New(min(maxConnections, room.ForConnections()), maxPerAddress), rates.Connection)
-	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
-	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
-		logger.Warn("not told systemd", "error", err)
-	}
-	work := func(ctx context.Context) error {
-		<-ctx.Done()
-		return sdnotify.Notify(sdnotify.Stopping)
-	}
-	return cli.Serve(ctx, work, server, l)
+	return listenAndServe(ctx, server, cfg.Listen, logger, stderr)
 }

@@ -3,17 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/audit/page"
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/internal/sdnotify"
 )
 
 // serveFlags are the flags of serve.
@@ -91,21 +88,8 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
-	if err != nil {
-		return err
-	}
 	server := page.NewHTTPServer(s, f.addressHeader != "")
-	server.ErrorLog = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)
-	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
-	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
-		cfg.Logger.Warn("not told systemd", "error", err)
-	}
-	work := func(ctx context.Context) error {
-		<-ctx.Done()
-		return sdnotify.Notify(sdnotify.Stopping)
-	}
-	return cli.Serve(ctx, work, server, l)
+	return listenAndServe(ctx, server, f.listen, cfg.Logger, stderr)
 }
 
 // pages returns what is to be shown.

@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"audit/anchor":    {"proofs/."},
 	"audit/anchored":  {"audit/.", "audit/anchor", "audit/rekor", "audit/state", "proofs/.", "internal/durable", "internal/fetch", "internal/regular", "internal/wait"},
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
-	"audit/page":      {"audit/.", "audit/history", "audit/lookup", "audit/state", "explain", "admit", "leaf", "tuf", "proofs/.", "internal/build", "internal/printable", "internal/regular", "internal/room", "internal/wait"},
+	"audit/page":      {"audit/.", "audit/history", "audit/lookup", "audit/state", "explain", "admit", "leaf", "tuf", "proofs/.", "internal/build", "internal/printable", "internal/rates", "internal/regular", "internal/room", "internal/wait"},
 	"audit/page/drop": {"device/bundle/index", "verify", "leaf", "tuf", "proofs/."},
 	"audit/page/wasm": {"audit/page/drop"}, "audit/page/generate": {},
 	"audit/cosign":   {"audit/.", "audit/mirror", "witness", "proofs/.", "internal"},
