@@ -19,19 +19,21 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// A client that knows no log, go-tuf's, installs what is logged, and refuses what is not, what
-// is evidence, and what was rolled back.
-func TestGatesForAStockClient(t *testing.T) {
+// Clients that know no log, go-tuf's and tuf-js as they are, install what is logged, and refuse
+// what is not, what is evidence, and what was rolled back.
+func TestGatesForStockClients(t *testing.T) {
 	g := newGateWorld(t, 4, 2)
 	dir := g.Path("metadata")
-	c := stockClient{t.TempDir()}
+	c := stockClients{newGoTUF(t)}
+	js := t.TempDir() // lasts longer than the subtest
+	t.Run("npm has tuf-js", func(t *testing.T) { c = append(c, newTUFJS(t, g, js)) })
 
 	g.release(t, g.vendor, "one", dir)
 	if out, code := g.gate(t, dir); code != 1 || strings.Count(out, "not-logged") < 3 || !strings.Contains(out, "has 1 of the 3 signatures") {
 		t.Fatalf("before it is logged: exit %d\n%s", code, out)
 	}
 	g.publish(t, dir)
-	c.wantRefused(t, g, "not enough signatures")
+	c.wantRefused(t, g, unsigned)
 	if out, code := g.submit(t, dir); code != 0 {
 		t.Fatal(out)
 	}
@@ -71,14 +73,14 @@ func TestGatesForAStockClient(t *testing.T) {
 		t.Fatalf("evidence: exit %d\n%s", code, out)
 	}
 	g.publish(t, evil)
-	c.wantRefused(t, g, "not enough signatures")
+	c.wantRefused(t, g, unsigned)
 	g.mustGate(t, next)
 	g.publish(t, next)
 	c.wantInstalled(t, g, "two")
 
 	// What was signed before is older; the vendor's key alone cannot make it newer.
 	g.publish(t, dir)
-	c.wantRefused(t, g, "version")
+	c.wantRefused(t, g, older)
 	old := g.Path("old")
 	g.write(t, g.vendor, old)
 	rolled, err := g.vendor.Clone()
@@ -90,7 +92,7 @@ func TestGatesForAStockClient(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	g.publish(t, old)
-	c.wantRefused(t, g, "not enough signatures")
+	c.wantRefused(t, g, unsigned)
 	g.publish(t, next)
 	c.wantInstalled(t, g, "two")
 }
@@ -109,7 +111,7 @@ func signedPart(t *testing.T, file []byte) string {
 func TestGatesThatAreAway(t *testing.T) {
 	g := newGateWorld(t, 4, 2)
 	dir := g.Path("metadata")
-	c := stockClient{t.TempDir()}
+	c := newGoTUF(t)
 	step := func(content string) {
 		t.Helper()
 		g.release(t, g.vendor, content, dir)
@@ -226,7 +228,7 @@ func TestGatesThatAreKilled(t *testing.T) {
 		}
 		g.publish(t, dir)
 		if n%20 == 19 {
-			stockClient{t.TempDir()}.wantInstalled(t, g, fmt.Sprint("release ", n))
+			newGoTUF(t).wantInstalled(t, g, fmt.Sprint("release ", n))
 		}
 		if err := os.RemoveAll(other); err != nil {
 			t.Fatal(err)

@@ -10,13 +10,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
@@ -163,46 +159,4 @@ func (g *gateWorld) publish(t testing.TB, dir string) {
 	g.mu.Lock()
 	g.served = to
 	g.mu.Unlock()
-}
-
-// stockClient is go-tuf's client as it is, with a folder of its own.
-type stockClient struct{ dir string }
-
-// install updates and downloads firmware.bin.
-func (c stockClient) install(g *gateWorld) (content string, err error) {
-	cfg, err := config.New(g.site.URL, g.root)
-	if err != nil {
-		return "", err
-	}
-	cfg.LocalMetadataDir, cfg.LocalTargetsDir = c.dir, c.dir
-	cfg.RemoteTargetsURL = g.site.URL + "/targets"
-	u, err := updater.New(cfg)
-	if err != nil {
-		return "", err
-	}
-	if err := u.Refresh(); err != nil {
-		return "", err
-	}
-	info, err := u.GetTargetInfo("firmware.bin")
-	if err != nil {
-		return "", err
-	}
-	_, data, err := u.DownloadTarget(info, filepath.Join(c.dir, "firmware.bin"), "")
-	return string(data), err
-}
-
-func (c stockClient) wantInstalled(t testing.TB, g *gateWorld, want string) {
-	t.Helper()
-	if got, err := c.install(g); err != nil || got != want {
-		t.Fatalf("go-tuf's client installs %q, %v; want %q", got, err, want)
-	}
-}
-
-func (c stockClient) wantRefused(t testing.TB, g *gateWorld, words string) {
-	t.Helper()
-	got, err := c.install(g)
-	if err == nil || !strings.Contains(err.Error(), words) {
-		t.Fatalf("go-tuf's client installs %q, %v; want it to refuse, with %q", got, err, words)
-	}
-	t.Log(err)
 }
