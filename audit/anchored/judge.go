@@ -59,20 +59,15 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged [
 		return nil, nil, err
 	}
 	var wanted []anchor.Digest
-	want := func(d anchor.Digest) {
-		if _, known := m.Sizes[hex.EncodeToString(d[:])]; !known {
-			wanted = append(wanted, d)
-		}
-	}
 	for i := range entries {
 		d, err := entries[i].digest()
 		if err != nil {
 			return nil, nil, err
 		}
-		want(d)
+		wanted = append(wanted, d)
 	}
 	for d := range notes {
-		want(d)
+		wanted = append(wanted, d)
 	}
 	if len(wanted) > 0 {
 		if err := l.search(ctx, log, m, wanted); err != nil {
@@ -98,18 +93,25 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged [
 
 var errOtherTree = errors.New("the leaves are not those of the verified checkpoint")
 
-// search looks for digests to the end of the log's tree.
+// search looks for digests to the end of the log's tree. What is remembered counts only once the
+// leaves have shown that this tree continues the one that it is of: a log may have rewritten its
+// history since, and a state may be another one.
 func (l *Ledger) search(ctx context.Context, log *Log, m *memory, wanted []anchor.Digest) error {
 	tree := log.Checkpoint.Tree
-	s := m.resume(log.Checkpoint.Origin, wanted, tree.N)
-	err := walk(ctx, log, s)
-	if errors.Is(err, errOtherTree) { // the edge was of another log, or damaged
-		s = anchor.NewSearch(log.Checkpoint.Origin, wanted)
-		err = walk(ctx, log, s)
+	if s := m.resume(log.Checkpoint.Origin, wanted, tree.N); s != nil {
+		err := walk(ctx, log, s)
+		if err == nil {
+			return m.learn(s, wanted)
+		}
+		if !errors.Is(err, errOtherTree) {
+			return err
+		}
 	}
-	if err != nil {
+	s := anchor.NewSearch(log.Checkpoint.Origin, wanted)
+	if err := walk(ctx, log, s); err != nil {
 		return err
 	}
+	clear(m.Sizes)
 	return m.learn(s, wanted)
 }
 
@@ -165,8 +167,10 @@ func Findings(instance string, log *Log, judged []Judged) []audit.Finding {
 			"Rekor %s %s an entry under the log's key by %s whose text, with SHA-256 %s, is the checkpoint of no tree up to the verified one of %d entries, which witnesses cosigned later: the log signed what it does not show, or somebody forged the entry, which needs no key; who has the text can tell",
 			instance, since, j.Time.Format(time.RFC3339), j.Digest, log.Checkpoint.Tree.N)).
 			About("anchor "+instance+" "+j.Digest).
-			WithContent("anchor.json", j.Entry.Entry).
 			WithContent("checkpoint.note", log.Checkpoint.Note.Marshal())
+		if j.Entry.Entry != nil { // it once fitted, and was not kept
+			f = f.WithContent("anchor.json", j.Entry.Entry)
+		}
 		found = append(found, f)
 	}
 	if more > 0 {

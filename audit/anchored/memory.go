@@ -22,7 +22,8 @@ type memory struct {
 	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read; of v1, under followed
 	// Entries has those of v2, and of v1 those that are the text of no tree of the log.
 	Entries []Entry `json:"entries"`
-	// Sizes has the trees whose note texts were found, by the digests in hex.
+	// Sizes has the trees whose note texts were found, by the digests in hex: trees that the one at
+	// the edge continues.
 	Sizes map[string]int64 `json:"sizes"`
 	// None has the digests that are note texts of no tree up to the edge.
 	None []string `json:"none"`
@@ -64,33 +65,40 @@ func (f *Folder) save(m *memory) error {
 	return durable.WriteFile(f.memoryFile(), b, 0o644)
 }
 
-// resume returns a search for digests that goes on where the last one ended, if all of them were
-// looked for then, and otherwise one from the beginning.
+// resume returns a search for digests that goes on where the last one ended, if each of them was
+// found or looked for then; nil: there is none. It reads the leaves since then even if all were
+// found.
 func (m *memory) resume(origin string, wanted []anchor.Digest, size int64) *anchor.Search {
+	edge := new(proofs.Edge)
+	if m.Edge == "" || edge.UnmarshalText([]byte(m.Edge)) != nil || edge.Tree().N > size {
+		return nil
+	}
 	none := map[string]bool{}
 	for _, d := range m.None {
 		none[d] = true
 	}
+	var missing []anchor.Digest
 	for _, d := range wanted {
-		if !none[hex.EncodeToString(d[:])] {
-			return anchor.NewSearch(origin, wanted)
+		name := hex.EncodeToString(d[:])
+		if _, found := m.Sizes[name]; found {
+			continue
 		}
+		if !none[name] {
+			return nil
+		}
+		missing = append(missing, d)
 	}
-	edge := new(proofs.Edge)
-	if m.Edge == "" || edge.UnmarshalText([]byte(m.Edge)) != nil || edge.Tree().N > size {
-		return anchor.NewSearch(origin, wanted)
-	}
-	return anchor.ResumeSearch(origin, wanted, edge)
+	return anchor.ResumeSearch(origin, missing, edge)
 }
 
-// learn takes over what a search has shown.
+// learn takes over what a search has shown, which reached the tree of a checkpoint.
 func (m *memory) learn(s *anchor.Search, wanted []anchor.Digest) error {
 	m.None = m.None[:0]
 	for _, d := range wanted {
 		name := hex.EncodeToString(d[:])
 		if size, ok := s.Size(d); ok {
 			m.Sizes[name] = size
-		} else {
+		} else if _, found := m.Sizes[name]; !found {
 			m.None = append(m.None, name)
 		}
 	}
