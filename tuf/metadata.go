@@ -120,6 +120,12 @@ func (m *Metadata) Memory() int {
 	for _, l := range m.indexes() {
 		size += 4 * l.n
 	}
+	if m.Targets != nil {
+		size += m.Targets.listed.memory()
+	}
+	if m.Root != nil && m.Encoding != JSON { // ParseJSON has counted its keys
+		size += 512 * len(m.Root.Keys)
+	}
 	return size
 }
 

@@ -18,14 +18,18 @@ import (
 type Targets struct {
 	Delegations *Delegations // nil: none
 
-	files fileIndex
+	files  fileIndex // of JSON
+	listed listed    // of other encodings
 }
 
 // Len returns how many targets are listed.
-func (t *Targets) Len() int { return t.files.n }
+func (t *Targets) Len() int { return t.files.n + len(t.listed.paths) }
 
 // File returns the target that is listed under a path.
 func (t *Targets) File(path string) (TargetFile, bool) {
+	if file, ok := t.listed.files[path]; ok {
+		return file, true
+	}
 	t.files.find("targets")
 	r := t.files.reader()
 	if at, ok := r.search(path); ok {
@@ -38,6 +42,11 @@ func (t *Targets) File(path string) (TargetFile, bool) {
 // from the payload when it is its turn.
 func (t *Targets) Files() iter.Seq2[string, TargetFile] {
 	return func(yield func(string, TargetFile) bool) {
+		for _, path := range t.listed.paths {
+			if !yield(path, t.listed.files[path]) {
+				return
+			}
+		}
 		t.files.find("targets")
 		r := t.files.reader()
 		for _, at := range t.files.at {
@@ -52,6 +61,11 @@ func (t *Targets) Files() iter.Seq2[string, TargetFile] {
 // Paths yields the paths that Files yields, without the targets.
 func (t *Targets) Paths() iter.Seq[string] {
 	return func(yield func(string) bool) {
+		for _, path := range t.listed.paths {
+			if !yield(path) {
+				return
+			}
+		}
 		t.files.find("targets")
 		r := t.files.reader()
 		for _, at := range t.files.at {
@@ -88,7 +102,7 @@ type TargetFile struct {
 	Length int64             // in bytes; -1: not given
 	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too
 	Custom []byte            // canonical JSON, part of the payload; nil: none
-	Value  []byte            // all that the payload says of the target, unknown members too: canonical JSON, part of the payload
+	Value  []byte            // all that the payload says of the target, unknown members too, part of the payload: canonical JSON, of Pigweed the TargetFile message
 }
 
 var (

@@ -1,5 +1,5 @@
-// Package realdata finds the real TUF histories for tests: below the folder that
-// TUFLOG_DATA names. A test that asks for them is skipped where it names none.
+// Package realdata finds the real TUF histories and Pigweed's bundles for tests: below the
+// folder that TUFLOG_DATA names. A test that asks for them is skipped where it names none.
 package realdata
 
 import (
@@ -25,11 +25,23 @@ type File struct {
 // Histories returns the folder of the histories, or skips the test.
 func Histories(t testing.TB) string {
 	t.Helper()
+	return folder(t, "tuf_histories", "the real TUF histories")
+}
+
+// Bundles returns the folder of the bundles that Pigweed's own tools have made, or skips
+// the test.
+func Bundles(t testing.TB) string {
+	t.Helper()
+	return folder(t, "pw_bundles", "Pigweed's bundles")
+}
+
+func folder(t testing.TB, name, what string) string {
+	t.Helper()
 	dir := os.Getenv("TUFLOG_DATA")
 	if dir == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
+		t.Skipf("TUFLOG_DATA does not name the directory with %s", what)
 	}
-	return filepath.Join(dir, "tuf_histories")
+	return filepath.Join(dir, name)
 }
 
 // Files returns every JSON file of the real histories below a directory.
