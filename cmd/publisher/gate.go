@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -136,23 +137,55 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 		}
 	}
 	// Those of some gates are kept, too: the others may be there the next time.
+	var replaced error
 	if len(signatures) > 0 {
-		b, err := client.Merge(staged.Timestamp.File, signatures...)
-		if err != nil {
+		m, err := mergeInto(staged, signatures)
+		switch {
+		case errors.Is(err, errReplaced):
+			replaced = err
+		case err != nil:
 			return err
-		}
-		if merged, err = tuf.ParseJSON(b); err != nil {
-			return err
-		}
-		if err := durable.WriteFile(staged.Path, b, 0o644); err != nil {
-			return err
+		default:
+			merged = m
 		}
 	}
 	said.Has = len(merged.Signers(keys))
 	if err := said.print(cmd, o.json); err != nil {
 		return err
 	}
+	if replaced != nil {
+		return replaced
+	}
 	return verdictOf(ctx, collected, results)
+}
+
+// errReplaced is wrapped if the folder has another timestamp than the one that gates signed.
+var errReplaced = errors.New("the timestamp was replaced while the gates were asked")
+
+// mergeInto puts signatures into the timestamp of a folder, and returns what is there then.
+// Gates may take minutes: whoever signs timestamps may have put a newer one there meanwhile,
+// which stays, and another run may have put signatures into this one, which stay too.
+func mergeInto(staged *client.Staged, signatures []client.Signature) (*tuf.Metadata, error) {
+	file, err := regular.ReadSome(staged.Path, tuf.MaxFileSize+1)
+	if err != nil {
+		return nil, err
+	}
+	now, err := tuf.ParseJSON(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s cannot be read now, and is left as it is: %w", errReplaced, staged.Path, err)
+	}
+	if now.PayloadDigest != staged.Timestamp.PayloadDigest {
+		return nil, fmt.Errorf("%w: %s has version %d now, and version %d was signed: it is left as it is; run this again", errReplaced, staged.Path, now.Version, staged.Timestamp.Version)
+	}
+	b, err := client.Merge(file, signatures...)
+	if err != nil {
+		return nil, err
+	}
+	m, err := tuf.ParseJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	return m, durable.WriteFile(staged.Path, b, 0o644)
 }
 
 func (o *gateFlags) repositoryOf(staged *client.Staged) (tuf.Digest, error) {
