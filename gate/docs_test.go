@@ -42,7 +42,11 @@ func TestGatePage(t *testing.T) {
 		r.MaxLifetime != d.MaxLifetime || r.MaxJump != d.MaxJump || r.MaxRoles != d.MaxRoles || r.WithoutHashes != d.WithoutHashes {
 		t.Errorf("what is commented out is not the default: %+v", all)
 	}
+	if client.DefaultTimeout < answerFor {
+		t.Errorf("publisher gate waits for %v, and a gate may take %v", client.DefaultTimeout, answerFor)
+	}
 	for _, want := range []string{
+		fmt.Sprintf("(%v)", client.DefaultTimeout),
 		fmt.Sprintf("may send %v a second; %d requests", DefaultPerAddress, maxBodies),
 		fmt.Sprintf("%d of them of one address, and the slowest", maxBodiesPerAddress),
 		fmt.Sprintf("%d may wait or be\njudged, %d of them", maxWaiting, maxWaitingPerAddress),

@@ -22,6 +22,7 @@ type gateFlags struct {
 	gates           []string
 	repository, url string
 	wait, every     time.Duration
+	timeout         time.Duration
 	loop, json      bool
 }
 
@@ -39,7 +40,8 @@ The repository is sent to the gates as a tar file. With --url they fetch it from
 what is in DIR is staged; their operators have to allow that URL.
 
 Each gate that does not sign says why, with a code (docs/gate.md, docs/refusals.md). One that
-cannot be reached, or has too much to do, is asked again until --wait is over.
+cannot be reached, or has too much to do, is asked again until --wait is over. One that takes a
+request and does not answer is waited for until --timeout is over.
 
 With --loop it looks at DIR/timestamp.json every --every, and has it signed whenever it lacks
 signatures, as for a repository whose timestamp is signed again each day. It ends when it is
@@ -66,8 +68,8 @@ or too few gates could be asked.`,
 					return fmt.Errorf("--url: %w", err)
 				}
 			}
-			if o.wait < 0 || o.every < time.Second {
-				return errors.New("--wait and --every: want a duration, --every a second or more")
+			if o.wait < 0 || o.every < time.Second || o.timeout < time.Second {
+				return errors.New("--wait, --every and --timeout: want a duration, --every and --timeout a second or more")
 			}
 			if o.loop {
 				return o.follow(cmd, args[0])
@@ -80,6 +82,7 @@ or too few gates could be asked.`,
 	f.StringVar(&o.repository, "repository", "", "the repository (64 hex digits) (default: that of DIR/1.root.json)")
 	f.StringVar(&o.url, "url", "", "`URL` where the same metadata is staged, for gates to fetch (default: it is sent to them)")
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to ask again gates that cannot answer now")
+	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long the answer to one request may take")
 	f.BoolVar(&o.loop, "loop", false, "look again and again, until interrupted")
 	f.DurationVar(&o.every, "every", time.Minute, "how often --loop looks")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -118,7 +121,7 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 	if err != nil {
 		return err
 	}
-	c := client.Collection{Repository: repository, Staged: staged, URL: o.url, Wait: o.wait}
+	c := client.Collection{Repository: repository, Staged: staged, URL: o.url, Wait: o.wait, Timeout: o.timeout}
 	for _, url := range o.gates {
 		c.Gates = append(c.Gates, client.Gate{URL: url})
 	}

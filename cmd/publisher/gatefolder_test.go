@@ -121,3 +121,40 @@ func TestGateKeepsSignaturesOfAnotherRun(t *testing.T) {
 		t.Errorf("exit %d, %d signatures\n%s%s", code, len(after.Signatures), stdout, stderr)
 	}
 }
+
+// A gate that takes a request and never answers does not hold up the run: with --loop it would
+// hold up every later timestamp as well.
+func TestGateThatNeverAnswers(t *testing.T) {
+	f := newGateFolder(t)
+	asked := make(chan string, 100)
+	gate := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		asked <- string(b)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(gate.Close)
+	stdout, stderr, code := runtest.Run(t, "publisher", "gate", "--wait", "0s", "--timeout", "3s", "--gate", gate.URL, f.dir)
+	if code != 2 || !strings.Contains(stdout, "no answer within 3s") || len(asked) != 1 {
+		t.Fatalf("exit %d, asked %d times\n%s%s", code, len(asked), stdout, stderr)
+	}
+	<-asked
+	loop := runtest.Command(t, "publisher", "gate", "--wait", "0s", "--timeout", "3s", "--loop", "--every", "1s", "--gate", gate.URL, f.dir)
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = loop.Process.Kill(); _ = loop.Wait() }()
+	first := <-asked
+	f.release()
+	runtest.Eventually(t, "the later timestamp to be sent", func() bool {
+		for {
+			select {
+			case b := <-asked:
+				if b != first {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	})
+}

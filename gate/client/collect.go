@@ -22,6 +22,8 @@ type Collection struct {
 	URL string
 	// Wait is how long gates are asked again that cannot answer now.
 	Wait time.Duration
+	// Timeout is how long one request may take; zero: DefaultTimeout.
+	Timeout time.Duration
 	// Tell, if not nil, is called with each answer, in turn.
 	Tell func(Result)
 }
@@ -33,6 +35,9 @@ type Result struct {
 	// Err is why there is none: a *Refused, an outage, or ErrNotNeeded.
 	Err error `json:"-"`
 }
+
+// DefaultTimeout is how long a gate is waited for. A gate gives up earlier.
+const DefaultTimeout = 160 * time.Second
 
 // ErrNotNeeded is the result of a gate that was not waited for: there were enough.
 var ErrNotNeeded = errors.New("not needed: there were enough signatures")
@@ -119,12 +124,21 @@ func (c Collection) ask(ctx context.Context, g Gate, tar []byte, until time.Time
 
 // once asks one gate once, and verifies its signature.
 func (c Collection) once(ctx context.Context, g Gate, tar []byte) (a *Answer, err error) {
-	if c.URL != "" {
-		a, err = g.SignURL(ctx, c.Repository, c.URL)
-	} else {
-		a, err = g.Sign(ctx, c.Repository, tar)
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
 	}
-	if err != nil {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if c.URL != "" {
+		a, err = g.SignURL(limited, c.Repository, c.URL)
+	} else {
+		a, err = g.Sign(limited, c.Repository, tar)
+	}
+	switch {
+	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+		return nil, fmt.Errorf("the gate at %s gave no answer within %v", fetch.Redacted(g.URL), timeout)
+	case err != nil:
 		return nil, err
 	}
 	key := c.Staged.Keys().Key(a.KeyID)
