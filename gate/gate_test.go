@@ -192,9 +192,52 @@ func TestGateLooksAtWhatIsServed(t *testing.T) {
 	w.served = http.FileServer(http.Dir(strange.stage(strange.vendor)))
 	w.gates[0].stop()
 	w.gates[0].start()
-	w.wantRefused(w.gates[0], two, client.CodeInDoubt, "")
-	w.served = nil // nothing is served yet
-	w.wantSigned(w.gates[0], two)
+	must(t, w.vendor.Release())
+	three := w.stage(w.vendor)
+	w.wantRefused(w.gates[0], three, client.CodeInDoubt, "")
+	w.wantSigned(w.gates[0], two) // again: that makes nothing certain
+	w.wantRefused(w.gates[0], three, client.CodeInDoubt, "")
+
+	// Nothing, or less than this gate has signed, is no answer either: a wrong path after a
+	// move, a stale cache, a thief who has the site.
+	w.served = nil
+	w.wantRefused(w.gates[0], three, client.CodeInDoubt, "")
+	w.served = http.FileServer(http.Dir(one))
+	w.wantRefused(w.gates[0], three, client.CodeInDoubt, "")
+	w.served = http.FileServer(http.Dir(two))
+	w.wantSigned(w.gates[0], three)
+}
+
+// A gate that was restored from an older copy does not take a site that shows nothing for one
+// at which nothing was published.
+func TestGateThatHasForgottenAndAnEmptySite(t *testing.T) {
+	w := newWorld(t, 3, 2)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	for _, g := range w.gates {
+		w.wantSigned(g, one)
+	}
+	twin, err := w.vendor.Clone()
+	must(t, err)
+	w.release("two")
+	must(t, twin.Put(tuf.RoleTargets, "firmware.bin", []byte("other")), twin.Release(tuf.RoleTargets))
+	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
+	w.logged(twin, leaf.Release, tuf.RoleTargets)
+	two, other := w.stage(w.vendor), w.stage(twin)
+	g, copied := w.gates[0], w.path("copy")
+	state := filepath.Join(g.dir, "state")
+	must(t, os.CopyFS(copied, os.DirFS(state)))
+	w.wantSigned(g, two)
+	w.wantSigned(w.gates[1], two)
+	g.stop()
+	must(t, os.RemoveAll(state), os.CopyFS(state, os.DirFS(copied)))
+	w.gates[1].stop()
+	w.gates[2].stop()
+	g.start()
+	w.wantRefused(g, other, client.CodeInDoubt, "")
+	w.served = http.FileServer(http.Dir(two))
+	w.wantRefused(g, other, verify.CodeSecondPayload, tuf.RoleTimestamp)
+	w.wantSigned(g, two)
 }
 
 // A policy that requires less is refused, as on a device; the way out does not forget what was
@@ -212,6 +255,7 @@ func TestGateWithALaxerPolicy(t *testing.T) {
 	g.start()
 	must(t, w.vendor.Release())
 	three := w.stage(w.vendor)
+	w.served = http.FileServer(http.Dir(two))
 	w.wantRefused(g, three, verify.CodeDowngrade, "")
 	g.stop()
 	must(t, os.RemoveAll(filepath.Join(g.dir, "state", w.id.String(), "device")))

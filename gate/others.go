@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -88,10 +89,11 @@ func (o *others) look(ctx context.Context) (shown map[string]*tuf.Metadata, trou
 }
 
 // agree refuses a timestamp that does not follow what others show, and, as long as not enough
-// of them have answered, every one. roots are those that were trusted before and are now.
-func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf.Metadata) error {
+// of them have answered, every one but the last, whose signature is out already. certain says
+// that enough have. roots are those that were trusted before and are now.
+func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf.Metadata) (certain bool, err error) {
 	all, troubles := o.look(ctx)
-	r := o.repository
+	r, root := o.repository, roots[len(roots)-1]
 	version, served, gates := int64(0), false, 0
 	if last != nil {
 		version = last.Version
@@ -107,25 +109,29 @@ func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf
 				continue
 			}
 			if err := follows(m, shown, p.name); err != nil {
-				return err
+				return false, err
 			}
 			version = max(version, shown.Version)
 		}
-		if p.served {
-			served = true
-		} else {
+		switch {
+		case !p.served:
 			gates++
+		case last == nil || shown != nil && shown.Version >= last.Version:
+			served = true
+		default: // what was published is not taken away again: it is not there that one sees it
+			troubles = append(troubles, fmt.Sprintf("%s: it shows no timestamp, or an older one than version %d, which this gate has signed", p.name, last.Version))
 		}
 	}
-	if need := r.enoughGates(roots[len(roots)-1]); !served && gates < need {
-		err := refuse(client.CodeInDoubt, "", "this gate has started and does not know yet what was signed last: neither the served timestamp nor %d other gates could be looked at", need)
+	certain = served || gates >= r.enoughGates(root)
+	if !certain && (last == nil || m.PayloadDigest != last.PayloadDigest) {
+		err := refuse(client.CodeInDoubt, "", "this gate has started and does not know yet what was signed last: neither the served timestamp nor %d other gates could be looked at", r.enoughGates(root))
 		r.gate.log.Warn("in doubt", "repository", r.cfg.Name, "troubles", strings.Join(troubles, "; "))
-		return err
+		return false, err
 	}
 	for _, trouble := range troubles {
 		r.gate.log.Warn("not looked at", "repository", r.cfg.Name, "trouble", trouble)
 	}
-	return r.jump(m, version)
+	return certain, r.jump(m, version)
 }
 
 // enoughGates is how many of the other gates have to answer so that one of them has signed

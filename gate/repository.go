@@ -194,7 +194,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 	}
 	root := c.Metadata(tuf.RoleRoot)
 	if !certain {
-		if err := r.others.agree(ctx, m, last, before, root); err != nil {
+		if certain, err = r.others.agree(ctx, m, last, before, root); err != nil {
 			return nil, err
 		}
 	}
@@ -202,7 +202,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 	if err != nil {
 		return nil, err
 	}
-	return a, r.commit(ctx, m, a, source, c)
+	return a, r.commit(ctx, m, a, source, c, certain)
 }
 
 // judge runs the device's workflow over all of a staged repository.
@@ -267,8 +267,8 @@ func (r *repository) answer(m, root *tuf.Metadata) (*client.Answer, error) {
 	return &client.Answer{Signature: client.Signature{KeyID: ids[0], Sig: hex.EncodeToString(sig)}, Version: m.Version, Payload: m.PayloadDigest}, nil
 }
 
-// commit makes durable what was judged and signed.
-func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answer, source *run, c *verify.Client) error {
+// commit makes durable what was judged and signed. certain says that it is known to be the last.
+func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answer, source *run, c *verify.Client, certain bool) error {
 	signed, err := client.Merge(m.File, a.Signature)
 	if err != nil {
 		return err
@@ -286,7 +286,10 @@ func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answ
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last, r.root, r.others = last, c.Metadata(tuf.RoleRoot), nil
+	r.last, r.root = last, c.Metadata(tuf.RoleRoot)
+	if certain {
+		r.others = nil
+	}
 	return nil
 }
 

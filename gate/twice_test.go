@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -57,6 +58,7 @@ func TestGateSignsOneContentOfAVersion(t *testing.T) {
 				w.vendor = twin
 			}
 		}
+		w.served = http.FileServer(http.Dir(w.stage(w.vendor)))
 		if rnd.IntN(2) == 0 {
 			w.gates[0].stop()
 			w.gates[0].start()
