@@ -2,6 +2,8 @@ package gate_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -341,4 +343,37 @@ func TestCollect(t *testing.T) {
 	if results, err = collect(); err == nil {
 		t.Fatalf("one gate is enough: %+v", results)
 	}
+}
+
+// The vendor's timestamp key was stolen and replaced. What the thief signed with it, a far
+// version, does not stop a gate that has started, wherever it is shown.
+func TestGateForgetsAKeyThatWasReplaced(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	for _, g := range w.gates {
+		w.wantSigned(g, one)
+	}
+	thief, err := w.vendor.Clone()
+	must(t, err)
+	for range 50 {
+		must(t, thief.Release())
+	}
+	stolen := w.stage(thief)
+	g := w.gates[0]
+	g.stop()
+	g.start()
+	w.served = http.FileServer(http.Dir(stolen))
+	must(t, w.vendor.Release())
+	w.wantRefused(g, w.stage(w.vendor), verify.CodeRollback, tuf.RoleTimestamp) // the key counts still
+	must(t, w.vendor.Rotate(tuf.RoleTimestamp))
+	var keys []ed25519.PublicKey
+	for _, other := range w.gates {
+		public, err := hex.DecodeString(other.key.String())
+		must(t, err)
+		keys = append(keys, public)
+	}
+	must(t, w.vendor.Gate(2, keys...), w.vendor.Release())
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot)
+	w.wantSigned(g, w.stage(w.vendor))
 }

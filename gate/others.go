@@ -90,10 +90,10 @@ func (o *others) look(ctx context.Context) (shown map[string]*tuf.Metadata, trou
 
 // agree refuses a timestamp that does not follow what others show, and, as long as not enough
 // of them have answered, every one but the last, whose signature is out already. certain says
-// that enough have. roots are those that were trusted before and are now.
-func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf.Metadata) (certain bool, err error) {
+// that enough have. before and root are the roots that were trusted before and are now.
+func (o *others) agree(ctx context.Context, m, last, before, root *tuf.Metadata) (certain bool, err error) {
 	all, troubles := o.look(ctx)
-	r, root := o.repository, roots[len(roots)-1]
+	r := o.repository
 	version, served, gates := int64(0), false, 0
 	if last != nil {
 		version = last.Version
@@ -104,14 +104,19 @@ func (o *others) agree(ctx context.Context, m, last *tuf.Metadata, roots ...*tuf
 			continue
 		}
 		if shown != nil {
-			if !slices.ContainsFunc(roots, func(root *tuf.Metadata) bool { return r.ownSigners(shown, root.Root.KeySet(tuf.RoleTimestamp)) > 0 }) {
+			switch {
+			case r.ownSigners(shown, root.Root.KeySet(tuf.RoleTimestamp)) > 0:
+				if err := follows(m, shown, p.name); err != nil {
+					return false, err
+				}
+				version = max(version, shown.Version)
+			case r.ownSigners(shown, before.Root.KeySet(tuf.RoleTimestamp)) > 0:
+				// Nothing by the keys of now is there. Those before may be a thief's, for which
+				// they were replaced: what they sign binds nobody, as at clients.
+			default:
 				troubles = append(troubles, p.name+": its timestamp is not signed by a key of the repository's that is not a gate's")
 				continue
 			}
-			if err := follows(m, shown, p.name); err != nil {
-				return false, err
-			}
-			version = max(version, shown.Version)
 		}
 		switch {
 		case !p.served:
