@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -144,41 +145,48 @@ func walk(ctx context.Context, log *Log, s *anchor.Search) error {
 	return nil
 }
 
-// maxOrphans is how many orphans are a finding each. Anyone can make them, so the rest is one.
-const maxOrphans = 20
+// MaxOrphans is how many orphans are a finding each. Anyone can make them, so the rest is one.
+const MaxOrphans = 20
 
-// Findings words the orphans as findings, for audit.Auditor.Watched under WatchedName.
+// Findings words the orphans as findings, for audit.Auditor.Watched under WatchedName: the newest
+// MaxOrphans, the newest first, and one for all others, if there are any. That one is another finding when
+// others are among them: whoever acknowledged it has not seen those.
 func Findings(instance string, log *Log, judged []Judged) []audit.Finding {
 	var found []audit.Finding
-	more := 0
-	for _, j := range judged {
+	more, of := 0, sha256.New()
+	for _, j := range slices.Backward(judged) {
 		if j.Verdict != anchor.Orphan {
 			continue
 		}
-		if len(found) == maxOrphans {
+		if len(found) == MaxOrphans {
 			more++
+			fmt.Fprintln(of, j.Digest)
 			continue
 		}
-		since := "took"
-		if !j.Promised {
-			since = "had"
-		}
-		f := audit.NewFinding(audit.OrphanAnchor, -1, [32]byte{}, "", 0, fmt.Sprintf(
-			"Rekor %s %s an entry under the log's key by %s whose text, with SHA-256 %s, is the checkpoint of no tree up to the verified one of %d entries, which witnesses cosigned later: the log signed what it does not show, or somebody forged the entry, which needs no key; who has the text can tell",
-			instance, since, j.Time.Format(time.RFC3339), j.Digest, log.Checkpoint.Tree.N)).
-			About("anchor "+instance+" "+j.Digest).
-			WithContent("checkpoint.note", log.Checkpoint.Note.Marshal())
-		if j.Entry.Entry != nil { // it once fitted, and was not kept
-			f = f.WithContent("anchor.json", j.Entry.Entry)
-		}
-		found = append(found, f)
+		found = append(found, orphan(instance, log, &j))
 	}
 	if more > 0 {
 		found = append(found, audit.NewFinding(audit.OrphanAnchor, -1, [32]byte{}, "", 0, fmt.Sprintf(
-			"Rekor %s has %d more entries under the log's key whose texts are the checkpoint of no tree of the log (auditor anchor audit lists them)", instance, more)).
-			About("anchors "+instance))
+			"Rekor %s has %d more entries under the log's key, older ones, whose texts are the checkpoint of no tree of the log (auditor anchor audit lists them)", instance, more)).
+			About(fmt.Sprintf("anchors %s %x", instance, of.Sum(nil))))
 	}
 	return found
+}
+
+func orphan(instance string, log *Log, j *Judged) audit.Finding {
+	since := "took"
+	if !j.Promised {
+		since = "had"
+	}
+	f := audit.NewFinding(audit.OrphanAnchor, -1, [32]byte{}, "", 0, fmt.Sprintf(
+		"Rekor %s %s an entry under the log's key by %s whose text, with SHA-256 %s, is the checkpoint of no tree up to the verified one of %d entries, which witnesses cosigned later: the log signed what it does not show, or somebody forged the entry, which needs no key; who has the text can tell",
+		instance, since, j.Time.Format(time.RFC3339), j.Digest, log.Checkpoint.Tree.N)).
+		About("anchor "+instance+" "+j.Digest).
+		WithContent("checkpoint.note", log.Checkpoint.Note.Marshal())
+	if j.Entry.Entry != nil { // it once fitted, and was not kept
+		f = f.WithContent("anchor.json", j.Entry.Entry)
+	}
+	return f
 }
 
 // watchedName is what the names begin with under which findings are watched.

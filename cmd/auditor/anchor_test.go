@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/proofs"
@@ -146,9 +147,9 @@ func TestAnchorOfHiddenFork(t *testing.T) {
 			w.run(0, append([]string{"anchor", "submit", "--policy", w.policy, "--dir", "victim", shown}, flags...)...)
 
 			state := filepath.Join(t.TempDir(), "state")
-			audit := append([]string{"anchor", "audit", "--policy", w.policy, "--state", state}, flags...)
+			look := append([]string{"anchor", "audit", "--policy", w.policy, "--state", state}, flags...)
 			w.log.Publish(2)
-			out, _ := w.run(1, audit...)
+			out, _ := w.run(1, look...)
 			w.wantAll(out, "ORPHANS: 1 of 1 entries under the keys of log log.test/audit", "accuses nobody by itself")
 			out, _ = w.run(0, "findings", "--state", state)
 			w.wantAll(out, "unexpected", "orphan-anchor", "is the checkpoint of no tree up to the verified one of 2 entries")
@@ -163,7 +164,7 @@ func TestAnchorOfHiddenFork(t *testing.T) {
 						return hides
 					}
 				})
-				out, _ = w.run(1, audit...)
+				out, _ = w.run(1, look...)
 				w.wantAll(out, "ORPHANS: 1 of 1")
 			}
 
@@ -176,7 +177,7 @@ func TestAnchorOfHiddenFork(t *testing.T) {
 			b, err := os.ReadFile(receipts[0])
 			w.must(err)
 			w.must(os.WriteFile(strings.Replace(receipts[0], "victim", "anchors", 1), b, 0o644))
-			out, _ = w.run(1, append(audit, "--out", "evidence")...)
+			out, _ = w.run(1, append(look, "--out", "evidence")...)
 			w.wantAll(out, "FORK: log log.test/audit signed two histories", "evidence/fork.conflict")
 			out, _ = w.run(0, "evidence", "check", "--key", key.String(), "evidence/fork.conflict")
 			w.wantAll(out, "log.test/audit")
@@ -201,6 +202,17 @@ func TestAnchorOfHiddenFork(t *testing.T) {
 			t.Errorf("%d findings", n)
 		}
 		w.wantAll(out, "has 5 more entries under the log's key")
+		// Once all were acknowledged, only another one counts.
+		var list []audit.Finding
+		w.must(json.Unmarshal([]byte(out), &list))
+		for _, f := range list {
+			w.run(0, "findings", "ack", f.ID, "--reason", "nobody has the text", "--state", state)
+		}
+		out, _ = w.run(0, "anchor", "audit", "--policy", w.policy, "--state", state)
+		w.wantAll(out, "Nothing speaks against log", "ACKNOWLEDGED", "25       25")
+		digest, sig := rekortest.Forge(t, key)
+		rekor.Submit(digest, sig, key)
+		w.run(1, "anchor", "audit", "--policy", w.policy, "--state", state)
 		// The log still stands: a stranger cannot make it look wrong.
 		out, _ = w.run(0, "replay", "--policy", w.policy)
 		w.wantAll(out, "The log is as it should be")

@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // anchorAudit is what is said of a log and of what stands under its keys.
@@ -34,6 +35,7 @@ type anchorInstance struct {
 	Consistent int               `json:"consistent"`
 	Open       int               `json:"open"`
 	Orphans    int               `json:"orphans"`
+	Settled    int               `json:"acknowledged"` // of the orphans, those whose finding was acknowledged
 	Entries    []anchored.Judged `json:"entries"`
 	OtherKey   string            `json:"other_key,omitempty"` // that it shows and that is not trusted, in PEM
 	Trouble    string            `json:"trouble,omitempty"`   // why not all could be looked at
@@ -69,8 +71,8 @@ The index of Rekor version 1 is not proved: an instance that hides entries is no
 version 2 every entry is read, and DIR remembers how far.
 
 Exit codes:
-  0  every entry is consistent or open
-  1  there is an orphan, or a fork was proved
+  0  every entry is consistent or open, or an orphan that was acknowledged in --state
+  1  there is another orphan, or a fork was proved
   2  wrong usage, or not everything could be looked at`,
 		Example: `  auditor anchor audit --policy policy.txt --state audit.state
   auditor anchor audit --policy policy.txt --instance rekor.example --json`,
@@ -134,7 +136,7 @@ func (o *anchorAuditFlags) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if said.orphans() > 0 || len(said.Forks) > 0 {
+	if said.orphans() > said.settled() || len(said.Forks) > 0 {
 		return cli.Failed(cli.ErrReported)
 	}
 	return trouble
@@ -177,7 +179,34 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 			partly = errors.Join(partly, err)
 		}
 	}
-	return one, errors.Join(partly, a.Watched(ctx, anchored.WatchedName(instance.Name), anchored.Findings(instance.Name, log, judged)))
+	found := anchored.Findings(instance.Name, log, judged)
+	if err := a.Watched(ctx, anchored.WatchedName(instance.Name), found); err != nil {
+		return one, errors.Join(partly, err)
+	}
+	one.Settled, err = settledOrphans(ctx, a, found, one.Orphans)
+	return one, errors.Join(partly, err)
+}
+
+// settledOrphans returns how many orphans are among acknowledged findings.
+func settledOrphans(ctx context.Context, a *audit.Auditor, found []audit.Finding, orphans int) (n int, err error) {
+	kept, err := audit.KeptFindings(ctx, a.State(), false)
+	if err != nil {
+		return 0, err
+	}
+	acked := map[tuf.Digest]bool{}
+	for _, f := range kept {
+		acked[f.Digest()] = f.Acked != 0
+	}
+	for i, f := range found {
+		switch {
+		case !acked[f.Digest()]:
+		case i == anchored.MaxOrphans: // the one for all others
+			n += orphans - anchored.MaxOrphans
+		default:
+			n++
+		}
+	}
+	return n, nil
 }
 
 // forks notes which forks are known of the log, and writes their evidence.
@@ -212,6 +241,13 @@ func (s *anchorAudit) orphans() (n int) {
 	return n
 }
 
+func (s *anchorAudit) settled() (n int) {
+	for _, one := range s.Instances {
+		n += one.Settled
+	}
+	return n
+}
+
 func (s *anchorAudit) entries() (n int) {
 	for _, one := range s.Instances {
 		n += len(one.Entries)
@@ -223,7 +259,7 @@ func (s *anchorAudit) entries() (n int) {
 const maxPrinted = 50
 
 func (s *anchorAudit) print(w io.Writer) error {
-	switch n := s.orphans(); {
+	switch n := s.orphans() - s.settled(); {
 	case len(s.Forks) > 0:
 		fmt.Fprintf(w, "FORK: log %s signed two histories.\n", printable.Line(s.Log))
 	case n > 0:
@@ -231,9 +267,9 @@ func (s *anchorAudit) print(w io.Writer) error {
 	default:
 		fmt.Fprintf(w, "Nothing speaks against log %s, at size %d.\n", printable.Line(s.Log), s.Tree.Size)
 	}
-	t := printable.NewTable(w, "INSTANCE", "VERSION", "CONSISTENT", "OPEN", "ORPHANS")
+	t := printable.NewTable(w, "INSTANCE", "VERSION", "CONSISTENT", "OPEN", "ORPHANS", "ACKNOWLEDGED")
 	for _, one := range s.Instances {
-		t.Row(printable.Line(one.Instance), one.Version, one.Consistent, one.Open, one.Orphans)
+		t.Row(printable.Line(one.Instance), one.Version, one.Consistent, one.Open, one.Orphans, one.Settled)
 	}
 	if err := t.Flush(); err != nil {
 		return err
