@@ -142,20 +142,35 @@ type Kept struct {
 	Receipt *rekor.Receipt
 }
 
-// Receipts calls fn for each receipt, the smallest tree first. Nothing is verified.
+// ErrNoReceipt means that files were passed over that stand among receipts and are none.
+var ErrNoReceipt = errors.New("not a receipt of a checkpoint, and passed over")
+
+// Receipts calls fn for each receipt, the smallest tree first. Nothing is verified, but that each
+// is about a checkpoint. Others may have put files there: with those that are no such receipt the
+// error wraps ErrNoReceipt, after all others.
 func (f *Folder) Receipts(fn func(Kept) error) error {
 	files, err := f.files("receipts", ".json")
 	if err != nil {
 		return err
 	}
+	var bad []error
 	for _, file := range files {
 		r, err := ReadReceipt(file.path)
+		if err == nil {
+			if _, _, err = parseSigned(r.Note); err != nil {
+				err = fmt.Errorf("%s: %w", file.path, err)
+			}
+		}
 		if err != nil {
-			return err
+			bad = append(bad, err)
+			continue
 		}
 		if err := fn(Kept{file.path, file.size, r}); err != nil {
 			return err
 		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%w (%d in all): %w", ErrNoReceipt, len(bad), errors.Join(bad[:min(len(bad), maxSaid)]...))
 	}
 	return nil
 }

@@ -39,25 +39,22 @@ const leavesAtATime = 4096
 // Judge says how entries, and the texts of kept receipts, fit a log. strange are the notes of
 // receipts that are the text of no tree of the log, though not of a larger one: the log signed
 // them, and each is to be compared with its history (audit.Auditor.Offer), which proves a fork.
-// The error is that of the leaves, or of the folder.
+// The error is that of the leaves, or of the folder; if it wraps ErrNoReceipt, all else was judged.
 func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged []Judged, strange [][]byte, err error) {
 	m, err := l.Folder.remember()
 	if err != nil {
 		return nil, nil, err
 	}
 	notes := map[anchor.Digest][]byte{}
-	err = l.Folder.Receipts(func(k Kept) error {
+	partly := l.Folder.Receipts(func(k Kept) error {
 		note, c, err := parseSigned(k.Receipt.Note)
-		if err != nil {
-			return fmt.Errorf("%s: %w", k.Path, err)
-		}
-		if c.Tree.N <= log.Checkpoint.Tree.N {
+		if err == nil && c.Tree.N <= log.Checkpoint.Tree.N {
 			notes[sha256.Sum256([]byte(note.Text))] = k.Receipt.Note
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return nil, nil, err
+	if partly != nil && !errors.Is(partly, ErrNoReceipt) {
+		return nil, nil, partly
 	}
 	var wanted []anchor.Digest
 	for i := range entries {
@@ -89,7 +86,10 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged [
 		judged = append(judged, j)
 	}
 	m.note(l.Instance.Version(), judged)
-	return judged, strange, l.Folder.save(m)
+	if err := l.Folder.save(m); err != nil {
+		return nil, nil, err
+	}
+	return judged, strange, partly
 }
 
 var errOtherTree = errors.New("the leaves are not those of the verified checkpoint")

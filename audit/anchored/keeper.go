@@ -289,7 +289,7 @@ func (k *Keeper) audit(ctx context.Context) {
 	if s.OtherKey {
 		s.AuditTrouble = said(errors.Join(partly, err, fmt.Errorf("%s shows a public key that is not among those that are trusted: has it been rotated? It is believed only once you put it into the configuration", k.cfg.Name)))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNoReceipt) {
 		return
 	}
 	if s.Open, s.Orphans = 0, 0; partly == nil {

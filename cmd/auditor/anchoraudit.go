@@ -157,8 +157,8 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 	partly = errors.Join(partly, err)
 	log := &anchored.Log{Policy: a.Policy(), Checkpoint: c, Margin: o.margin, Leaves: anchored.ReaderLeaves(&a.State().Reader)}
 	judged, strange, err := ledger.Judge(ctx, log, entries)
-	if err != nil {
-		return nil, errors.Join(partly, err)
+	if partly = errors.Join(partly, err); err != nil && !errors.Is(err, anchored.ErrNoReceipt) {
+		return nil, partly
 	}
 	for _, j := range judged {
 		switch j.Verdict {

@@ -104,6 +104,7 @@ func listKept(dir, instance string) ([]listedAnchor, error) {
 		}
 	}
 	var list []listedAnchor
+	var bad error
 	for _, name := range names {
 		folders, err := anchored.Folders(dir, name)
 		if errors.Is(err, os.ErrNotExist) {
@@ -125,12 +126,13 @@ func listKept(dir, instance string) ([]listedAnchor, error) {
 				list = append(list, listedAnchor{Instance: name, Log: c.Origin, Size: c.Tree.N, LogIndex: -1, Receipt: k.Path})
 				return nil
 			})
-			if err != nil {
+			if err != nil && !errors.Is(err, anchored.ErrNoReceipt) {
 				return list, err
 			}
+			bad = errors.Join(bad, err)
 		}
 	}
-	return list, nil
+	return list, bad
 }
 
 // listRemote lists what instances have under the keys of a log.

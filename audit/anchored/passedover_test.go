@@ -1,0 +1,34 @@
+package anchored_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit/anchored"
+)
+
+// A file among the receipts that is none, as somebody may hand over, is reported. All else is judged.
+func TestNoReceipt(t *testing.T) {
+	w := newWorld(t, 1)
+	w.grow(10)
+	other := w.trees[7]
+	other.Hash[0] ^= 1
+	fork := w.note(other, time.Time{})
+	w.submit(fork)
+	dirs, err := filepath.Glob(filepath.Join(w.dir, "test", "*", "receipts"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dirs[0], "3-victim.json"), []byte("{\"x\":1}\n"), 0o644))
+	entries, err := w.ledger.Entries(t.Context())
+	must(t, err)
+	judged, strange, err := w.ledger.Judge(t.Context(), w.log(time.Now()), entries)
+	if !errors.Is(err, anchored.ErrNoReceipt) || !strings.Contains(err.Error(), "3-victim.json") {
+		t.Errorf("error %v", err)
+	}
+	if len(judged) != 1 || len(strange) != 1 || string(strange[0]) != string(fork) {
+		t.Errorf("%d judged, %d strange", len(judged), len(strange))
+	}
+}
