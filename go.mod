@@ -99,3 +99,5 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
+
+tool github.com/theupdateframework/go-tuf/v2/examples/cli/tuf-client

@@ -240,15 +240,20 @@ func Pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Build builds some of tuflog's packages of programs into a folder: "witness" is
-// cmd/witness, and a name with a slash is a path below the module's root.
+// Build builds packages of programs, mostly tuflog's, into a folder: "witness" is
+// cmd/witness, a name with a slash is a path below the module's root, and one that begins with
+// a domain is a program of another module.
 func Build(ctx context.Context, bin string, programs ...string) error {
 	args := []string{"build", "-o", bin + string(filepath.Separator)}
 	for _, name := range programs {
-		if !strings.Contains(name, "/") {
-			name = "cmd/" + name
+		first, _, inside := strings.Cut(name, "/")
+		switch {
+		case !inside:
+			name = "github.com/tuflog/tuflog/cmd/" + name
+		case !strings.Contains(first, "."): // as a module's has
+			name = "github.com/tuflog/tuflog/" + name
 		}
-		args = append(args, "github.com/tuflog/tuflog/"+name)
+		args = append(args, name)
 	}
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build (inside a clone of tuflog?): %w\n%s", err, out)

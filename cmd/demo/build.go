@@ -19,7 +19,15 @@ import (
 const modulePath = "github.com/tuflog/tuflog"
 
 // programNames are the programs that the demo builds and runs.
-var programNames = []string{"logserver", "witness", "publisher", "updater", "auditor"}
+var programNames = []string{"logserver", "witness", "publisher", "updater", "auditor", stockClient}
+
+// packageOf returns the package of a program.
+func packageOf(name string) string {
+	if name == stockClient {
+		return stockPackage
+	}
+	return modulePath + "/cmd/" + name
+}
 
 // moduleRoot returns the folder of the module that the working directory is in.
 // The demo runs what is built from there, so it must be tuflog's own source.
@@ -49,7 +57,7 @@ func build(ctx context.Context, root, bin string, stderr io.Writer) error {
 	}
 	var programs []string
 	for _, name := range programNames {
-		programs = append(programs, "./cmd/"+name)
+		programs = append(programs, packageOf(name))
 	}
 	modules := cli.NewProgress(stderr, "modules", 0)
 	stale, err := goCommand(ctx, root, modules, append([]string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, programs...)...)

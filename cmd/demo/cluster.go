@@ -270,6 +270,11 @@ func (s *story) releaseAgain(ctx context.Context, killed time.Time) (int, error)
 	if err != nil {
 		return 0, err
 	}
+	if s.gated != nil { // or the folder is not what clients accept
+		if _, err := s.ask(ctx, 0, vendor.dir); err != nil {
+			return 0, err
+		}
+	}
 	step.outcome("%s, %.1f s after the kill", entries(fresh), time.Since(killed).Seconds())
 	return len(fresh), nil
 }

@@ -42,8 +42,9 @@ func newCommand() *cobra.Command {
 		Long: `Demo builds the programs and starts a log and three witnesses, each as its own
 process on loopback with fresh keys. A generated vendor publishes releases. A device
 installs one and refuses files that are not logged, not witnessed, contradicted,
-rolled back or passed off as others. An auditor replays it all. Then the demo keeps
-running, with commands to try, until Ctrl-C. Run it inside a clone of tuflog.
+rolled back or passed off as others. Gates make a client that knows no log, go-tuf's own,
+refuse that as well. An auditor replays it all. Then the demo keeps running, with commands
+to try, until Ctrl-C. Run it inside a clone of tuflog.
 
 With --storage trillian the log is one that several machines could share: two front
 ends on Trillian's log server and signer and a PostgreSQL of the demo's own, which
@@ -141,7 +142,7 @@ func (o options) programs(ctx context.Context, t *transcript, dir string, stderr
 		}
 		for _, name := range programNames {
 			if _, err := exec.LookPath(filepath.Join(p.bin, name)); err != nil {
-				return nil, fmt.Errorf("--bin: %w; go build -o %s/ ./cmd/... builds the programs", err, o.bin)
+				return nil, fmt.Errorf("--bin: %w; go build -o %s/ ./cmd/... %s builds the programs", err, o.bin, stockPackage)
 			}
 		}
 		return p, nil

@@ -13,7 +13,14 @@ func TestMain(m *testing.M) { runtest.Main(m) }
 // built returns the folder with the programs, and the demo itself.
 func built(t *testing.T) string {
 	t.Helper()
-	return runtest.Programs(t, append([]string{"demo"}, programNames...)...)
+	names := []string{"demo"}
+	for _, name := range programNames {
+		if name == stockClient {
+			name = stockPackage
+		}
+		names = append(names, name)
+	}
+	return runtest.Programs(t, names...)
 }
 
 // newTestWorld starts a log and its witnesses for a test.

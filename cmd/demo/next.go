@@ -34,6 +34,9 @@ func (o options) next(t *transcript, s *story) {
 		say("update the device", run("updater", "download", "--policy", w.policy, "--metadata-dir", s.device.metadata(),
 			"--metadata-url", s.mirror.url+"/honest-2.2/metadata/", "--target-name", firmware,
 			"--target-base-url", s.mirror.url+"/honest-2.2/targets/", "--target-dir", filepath.Join(s.device.dir, "installed")))
+		say("which timestamp a gate has signed", run("auditor", "gate", "status", s.gated.gates[0].url))
+		say("have the gates sign the vendor's timestamp again: nothing is lacking", run("publisher", s.gated.publisher(s.vendor.dir)...))
+		say("update the client that knows no log", shell([]string{"cd", s.gated.stock.dir})+" && "+run(stockClient, s.gated.stock.get(s.gated.site, firmware)...))
 	} else {
 		say("the releases over time", run("auditor", w.auditor("show")...))
 		say("import again: everything has its entry already", run("publisher", w.publisher("import", o.history[0])...))

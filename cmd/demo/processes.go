@@ -39,12 +39,20 @@ type outcome struct {
 // run runs a program to its end. A program that exits with a code other than 0
 // is not an error here: the caller says which code it expects.
 func (p *programs) run(ctx context.Context, name string, args ...string) (outcome, error) {
+	return p.runIn(ctx, "", name, args...)
+}
+
+// runIn is run in a folder; empty: where the demo runs.
+func (p *programs) runIn(ctx context.Context, dir, name string, args ...string) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.path(name), args...)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay, cmd.Dir = time.Second, dir
 	r, err := process.Run(cmd)
 	o := outcome{command: shell(append([]string{name}, args...)), code: r.Code, stdout: r.Stdout, stderr: r.Stderr}
+	if dir != "" {
+		o.command = shell([]string{"cd", dir}) + " && " + o.command
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -34,6 +34,7 @@ type story struct {
 	audited *audited // what the auditor says of it all
 
 	monitor *watcher
+	gated   *gated // the vendor's repository, once gates sign for it
 
 	evidenceProof []byte // of that entry
 	attacks       int
@@ -53,6 +54,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"A device installs logged and witnessed releases", s.install},
 		{"The same device refuses everything else", s.attack},
 		{"Devices whose policies want more than a proof", s.decide},
+		{"Gates: a client that knows no log refuses the same", s.gate},
 		{"The log refuses a file passed off as another role's", s.passOffAtLog},
 		{"An auditor replays the whole log and trusts no party", s.audit},
 	} {

@@ -95,7 +95,7 @@ var rooms = map[string][]string{
 	"bench/testlog":    {"proofs/."},
 	"bench/testvendor": {"tuf", "proofs/."},
 	"cmd/auditor":      {"cmd/auditor", "audit", "gate", "witness", "device", "explain", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/demo":         {"cmd/demo", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs/.", "internal"},
+	"cmd/demo":         {"cmd/demo", "gate/client", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/logserver":    {"cmd/logserver", "log/.", "log/api", "log/audited", "log/cluster", "log/dirlog", "log/follower", "log/httpd", "log/leader", "log/logdir", "log/maintain", "log/metrics", "log/packstore", "log/publisher", "log/quota", "log/serverlog", "witness/client", "admit", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/publisher":    {"cmd/publisher", "gate/client", "expect", "publish", "log/api", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/updater":      {"cmd/updater", "embedded/compile", "device", "explain", "verify", "tuf", "proofs/.", "internal"},
