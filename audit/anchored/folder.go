@@ -17,6 +17,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit/rekor"
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -29,9 +30,14 @@ import (
 //	receipts/SIZE-DIGEST.json receipts, by the tree and the beginning of the text's digest
 //	queue/SIZE-DIGEST.note    checkpoints that wait to be anchored
 //	memory.json               what the instance had when it was read last
+//	lock                      of who reads the instance
 //
-// One process at a time may write.
+// Who calls Ledger.Entries and Ledger.Judge holds its Lock.
 type Folder struct{ path string }
+
+// Lock lets nobody else read an instance into the folder's memory until the lock is released. The
+// error wraps lockfile.ErrHeld if somebody does.
+func (f *Folder) Lock() (*lockfile.Lock, error) { return lockfile.AcquireDir(f.path) }
 
 // NewFolder returns the folder of an instance and a log in a directory, and makes it if it is
 // not there.

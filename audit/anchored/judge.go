@@ -41,9 +41,11 @@ const leavesAtATime = 4096
 // them, and each is to be compared with its history (audit.Auditor.Offer), which proves a fork.
 // The error is that of the leaves, or of the folder; if it wraps ErrNoReceipt, all else was judged.
 func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged []Judged, strange [][]byte, err error) {
-	m, err := l.Folder.remember()
-	if err != nil {
-		return nil, nil, err
+	m := l.memory // not what another process has written since: entries would be without these
+	if l.memory = nil; m == nil {
+		if m, err = l.Folder.remember(); err != nil {
+			return nil, nil, err
+		}
 	}
 	notes := map[anchor.Digest][]byte{}
 	partly := l.Folder.Receipts(func(k Kept) error {

@@ -274,6 +274,12 @@ func (k *Keeper) audit(ctx context.Context) {
 		k.set(func(s *Status) { s.AuditTrouble = err.Error() })
 		return
 	}
+	lock, err := k.ledger.Folder.Lock()
+	if err != nil {
+		k.set(func(s *Status) { s.AuditTrouble = err.Error() })
+		return
+	}
+	defer func() { _ = lock.Release() }()
 	other, keyErr := k.ledger.KeyChanged(ctx)
 	entries, partly := k.ledger.Entries(ctx)
 	log := &Log{Policy: k.cfg.Policy, Checkpoint: c, Leaves: ViewLeaves(k.view)}

@@ -23,6 +23,8 @@ type Ledger struct {
 	Log      []proofs.Key       // of the log, of type ECDSA
 	Folder   *Folder
 	Now      func() time.Time // nil: time.Now
+
+	memory *memory // as Entries left it, for Judge
 }
 
 func (l *Ledger) now() time.Time {
@@ -173,6 +175,7 @@ func (l *Ledger) list(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.memory = m
 	all := m.Entries // whatever the index says now
 	at, err := l.Instance.Follow(ctx, m.Positions[followed])
 	if err != nil {
@@ -211,6 +214,7 @@ func (l *Ledger) scan(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.memory = m
 	for _, key := range l.Log {
 		for done := false; !done; {
 			from := m.Positions[key.String()]

@@ -148,6 +148,11 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 	if err != nil {
 		return nil, err
 	}
+	lock, err := ledger.Folder.Lock()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = lock.Release() }()
 	one := &anchorInstance{Instance: instance.Name, Version: ledger.Instance.Version(), Entries: []anchored.Judged{}}
 	var partly error
 	if one.OtherKey, partly = ledger.KeyChanged(ctx); one.OtherKey != "" {

@@ -156,7 +156,12 @@ func listRemote(cmd *cobra.Command, flags *instanceFlags, path string) ([]listed
 		if err != nil {
 			return list, err
 		}
+		lock, err := ledger.Folder.Lock()
+		if err != nil {
+			return list, err
+		}
 		entries, err := ledger.Entries(cmd.Context())
+		_ = lock.Release()
 		if err != nil {
 			errs = errors.Join(errs, fmt.Errorf("%s: %w", instance.Name, err))
 		}
