@@ -59,7 +59,7 @@ var rooms = map[string][]string{
 	"audit":           {"audit", "explain", "expect", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
 	"audit/alert":     {"audit/.", "audit/state", "tuf", "internal"},
 	"audit/anchor":    {"proofs/."},
-	"audit/anchored":  {"audit/.", "audit/anchor", "audit/rekor", "audit/state", "proofs/.", "internal/durable", "internal/fetch", "internal/regular", "internal/wait"},
+	"audit/anchored":  {"audit/.", "audit/anchor", "audit/rekor", "audit/state", "proofs/.", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular", "internal/wait"},
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
 	"audit/page":      {"audit/.", "audit/history", "audit/lookup", "audit/state", "explain", "admit", "leaf", "tuf", "proofs/.", "internal/build", "internal/printable", "internal/rates", "internal/regular", "internal/room", "internal/wait"},
 	"audit/page/drop": {"device/bundle/index", "verify", "leaf", "tuf", "proofs/."},
