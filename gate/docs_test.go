@@ -47,6 +47,7 @@ func TestGatePage(t *testing.T) {
 	}
 	for _, want := range []string{
 		fmt.Sprintf("(%v)", client.DefaultTimeout),
+		fmt.Sprintf("up to %v s later", client.DefaultLate.Seconds()),
 		fmt.Sprintf("may send %v a second; %d requests", DefaultPerAddress, maxBodies),
 		fmt.Sprintf("%d of them of one address, and the slowest", maxBodiesPerAddress),
 		fmt.Sprintf("%d may wait or be\njudged, %d of them", maxWaiting, maxWaitingPerAddress),

@@ -377,3 +377,63 @@ func TestGateForgetsAKeyThatWasReplaced(t *testing.T) {
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot)
 	w.wantSigned(g, w.stage(w.vendor))
 }
+
+// A gate that was away for more versions than it would jump over goes on from what is
+// published, if that is complete.
+func TestGateThatWasAwayCatchesUp(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	one := w.stage(w.vendor)
+	for _, g := range w.gates {
+		w.wantSigned(g, one)
+	}
+	var dir string
+	var a *client.Answer
+	for range gate.DefaultMaxJump + 1 {
+		must(t, w.vendor.Release())
+		dir = w.stage(w.vendor)
+		a = w.wantSigned(w.gates[0], dir)
+	}
+	w.gates[0].stop()
+	must(t, w.vendor.Release())
+	next := w.stage(w.vendor)
+	w.served = http.FileServer(http.Dir(dir)) // the vendor's key alone
+	w.wantRefused(w.gates[1], next, client.CodeVersionJump, tuf.RoleTimestamp)
+	path := filepath.Join(dir, "timestamp.json")
+	file, err := os.ReadFile(path)
+	must(t, err)
+	file, err = client.Merge(file, a.Signature)
+	must(t, err, os.WriteFile(path, file, 0o600))
+	w.wantSigned(w.gates[1], next)
+}
+
+// A gate that is slower than those that suffice signs as well.
+func TestCollectWaitsForLateGates(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	dir := w.stage(w.vendor)
+	s, err := client.ReadStaged(dir)
+	must(t, err)
+	signed := make(chan struct{})
+	late := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		<-signed
+		return http.DefaultTransport.RoundTrip(r)
+	})}
+	c := client.Collection{Gates: []client.Gate{w.gates[0].client(), {URL: w.gates[1].server.URL, Client: late}}, Repository: w.id, Staged: s, Late: time.Minute}
+	c.Tell = func(r client.Result) {
+		if r.Gate == w.gates[0].server.URL {
+			close(signed)
+		}
+	}
+	results, err := client.Collect(t.Context(), c)
+	must(t, err)
+	for _, r := range results {
+		if r.Signature == nil {
+			t.Errorf("%s has not signed: %v", r.Gate, r.Err)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -94,10 +94,7 @@ func (o *others) look(ctx context.Context) (shown map[string]*tuf.Metadata, trou
 func (o *others) agree(ctx context.Context, m, last, before, root *tuf.Metadata) (certain bool, err error) {
 	all, troubles := o.look(ctx)
 	r := o.repository
-	version, served, gates := int64(0), false, 0
-	if last != nil {
-		version = last.Version
-	}
+	version, served, gates := versionOf(last), false, 0
 	for _, p := range o.places {
 		shown, answered := all[p.name]
 		if !answered {
@@ -137,6 +134,29 @@ func (o *others) agree(ctx context.Context, m, last, before, root *tuf.Metadata)
 		r.gate.log.Warn("not looked at", "repository", r.cfg.Name, "trouble", trouble)
 	}
 	return certain, r.jump(m, version)
+}
+
+// caughtUp refuses a version that is too far above the last one, unless a complete timestamp is
+// shown that lies between: this gate may have been away, or slower than others, for long. k
+// gates have seen each complete one follow those before; a thief of the vendor's key and one
+// gate that lies can show none.
+func (r *repository) caughtUp(ctx context.Context, m, last, root *tuf.Metadata) error {
+	version := versionOf(last)
+	if r.jump(m, version) == nil {
+		return nil
+	}
+	keys := root.Root.KeySet(tuf.RoleTimestamp)
+	shown, _ := newOthers(r).look(ctx)
+	for name, other := range shown {
+		if other == nil || r.ownSigners(other, keys) == 0 || len(other.Signers(keys)) < keys.Threshold() {
+			continue
+		}
+		if err := follows(m, other, name); err != nil {
+			return err
+		}
+		version = max(version, other.Version)
+	}
+	return r.jump(m, version)
 }
 
 // enoughGates is how many of the other gates have to answer so that one of them has signed

@@ -109,17 +109,18 @@ func (r *repository) seen() (last, root *tuf.Metadata, certain bool) {
 // read. The answer is not nil if it was signed already.
 func (r *repository) preview(m *tuf.Metadata, now time.Time) (*client.Answer, error) {
 	last, root, certain := r.seen()
-	if err := r.bounds(m, last, certain, now); err != nil {
+	if err := r.bounds(m, last, now); err != nil {
 		return nil, err
 	}
 	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
 		return r.answer(m, root)
 	}
 	bucket := &r.stranger
-	keys := root.Root.KeySet(tuf.RoleTimestamp)
-	for _, id := range m.Signers(keys) {
-		if !slices.Contains(r.keys, id) {
-			bucket = &r.known
+	if r.ownSigners(m, root.Root.KeySet(tuf.RoleTimestamp)) > 0 {
+		bucket = &r.known
+	} else if certain {
+		if err := r.jump(m, versionOf(last)); err != nil {
+			return nil, err
 		}
 	}
 	if wait := bucket.Take(r.gate.cfg.perRepository(), now); wait > 0 {
@@ -129,21 +130,24 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (*client.Answer, er
 }
 
 // bounds refuses a timestamp for what it says of itself, beside what was signed last.
-func (r *repository) bounds(m, last *tuf.Metadata, certain bool, now time.Time) error {
-	version := int64(0)
+func (r *repository) bounds(m, last *tuf.Metadata, now time.Time) error {
 	if last != nil {
 		if err := follows(m, last, "this gate"); err != nil {
 			return err
 		}
-		version = last.Version
 	}
 	if left := m.Expires.Sub(now); left > r.cfg.MaxLifetime {
 		return refuse(client.CodeLifetime, tuf.RoleTimestamp, "version %d expires at %s, more than %v from now", m.Version, m.Expires.UTC().Format(time.RFC3339), r.cfg.MaxLifetime)
 	}
-	if certain {
-		return r.jump(m, version)
-	}
 	return nil
+}
+
+// versionOf is that of a timestamp, 0 of none.
+func versionOf(m *tuf.Metadata) int64 {
+	if m == nil {
+		return 0
+	}
+	return m.Version
 }
 
 // jump refuses a version that is too far above the last one.
@@ -181,7 +185,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 	defer leave()
 	now := r.gate.now()
 	last, before, certain := r.seen()
-	if err := r.bounds(m, last, certain, now); err != nil {
+	if err := r.bounds(m, last, now); err != nil {
 		return nil, err
 	}
 	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
@@ -193,10 +197,13 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		return nil, err
 	}
 	root := c.Metadata(tuf.RoleRoot)
-	if !certain {
-		if certain, err = r.others.agree(ctx, m, last, before, root); err != nil {
-			return nil, err
-		}
+	if certain {
+		err = r.caughtUp(ctx, m, last, root)
+	} else {
+		certain, err = r.others.agree(ctx, m, last, before, root)
+	}
+	if err != nil {
+		return nil, err
 	}
 	a, err := r.answer(m, root)
 	if err != nil {

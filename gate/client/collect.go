@@ -24,6 +24,10 @@ type Collection struct {
 	Wait time.Duration
 	// Timeout is how long one request may take; zero: DefaultTimeout.
 	Timeout time.Duration
+	// Late is how long gates that were asked are waited for when there are enough signatures;
+	// zero: DefaultLate. One that is slower than the others, and never waited for, would not
+	// see what is published, until it were too far behind to take the place of another.
+	Late time.Duration
 	// Tell, if not nil, is called with each answer, in turn.
 	Tell func(Result)
 }
@@ -39,6 +43,9 @@ type Result struct {
 // DefaultTimeout is how long a gate is waited for. A gate gives up earlier.
 const DefaultTimeout = 160 * time.Second
 
+// DefaultLate is how long gates are waited for that are later than those that suffice.
+const DefaultLate = 3 * time.Second
+
 // ErrNotNeeded is the result of a gate that was not waited for: there were enough.
 var ErrNotNeeded = errors.New("not needed: there were enough signatures")
 
@@ -46,7 +53,8 @@ var ErrNotNeeded = errors.New("not needed: there were enough signatures")
 var ErrTooFew = errors.New("too few gates have signed")
 
 // Collect asks all gates at once until there are as many signatures as the timestamp lacks,
-// and returns what came of each, in their order. The error wraps ErrTooFew if there are not.
+// and returns what came of each, in their order. Gates that are a little later sign as well.
+// The error wraps ErrTooFew if there are not enough.
 func Collect(ctx context.Context, c Collection) ([]Result, error) {
 	need := c.Staged.Lacks()
 	results := make([]Result, len(c.Gates))
@@ -65,11 +73,13 @@ func Collect(ctx context.Context, c Collection) ([]Result, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	again, enough := context.WithCancel(ctx)
+	defer enough()
 	answers := make(chan int)
 	until := time.Now().Add(c.Wait)
 	for i := range c.Gates {
 		go func() {
-			results[i] = c.ask(ctx, c.Gates[i], tar, until)
+			results[i] = c.ask(ctx, again, c.Gates[i], tar, until)
 			answers <- i
 		}()
 	}
@@ -94,8 +104,13 @@ func Collect(ctx context.Context, c Collection) ([]Result, error) {
 		if c.Tell != nil {
 			c.Tell(*r)
 		}
-		if got >= need {
-			cancel()
+		if got >= need && again.Err() == nil {
+			enough()
+			late := c.Late
+			if late == 0 {
+				late = DefaultLate
+			}
+			defer time.AfterFunc(late, cancel).Stop()
 		}
 	}
 	if got < need {
@@ -104,8 +119,8 @@ func Collect(ctx context.Context, c Collection) ([]Result, error) {
 	return results, nil
 }
 
-// ask asks one gate, again where that may help.
-func (c Collection) ask(ctx context.Context, g Gate, tar []byte, until time.Time) Result {
+// ask asks one gate, and, as long as again lasts, again where that may help.
+func (c Collection) ask(ctx, again context.Context, g Gate, tar []byte, until time.Time) Result {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		a, err := c.once(ctx, g, tar)
 		if err == nil {
@@ -116,7 +131,7 @@ func (c Collection) ask(ctx context.Context, g Gate, tar []byte, until time.Time
 		if errors.As(err, &r) && r.After > after {
 			after = r.After
 		}
-		if !Passing(err) || ctx.Err() != nil || time.Now().Add(after).After(until) || wait.For(ctx, after) != nil {
+		if !Passing(err) || again.Err() != nil || time.Now().Add(after).After(until) || wait.For(again, after) != nil {
 			return Result{Gate: g.URL, Err: err}
 		}
 	}
