@@ -1,9 +1,12 @@
 package gate_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -432,6 +435,41 @@ func TestCollectWaitsForLateGates(t *testing.T) {
 			t.Errorf("%s has not signed: %v", r.Gate, r.Err)
 		}
 	}
+}
+
+// Anybody can send a timestamp that is published to a gate that was not needed for it. That does
+// not use up the rate of the vendor's next one.
+func TestGateKeepsAPlaceForTheVendorsNext(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	g := w.gates[1]
+	g.stop()
+	g.cfg = func(c *gate.Config) { c.PerRepository = 0.5 }
+	g.start()
+	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
+	w.wantSigned(g, w.stage(w.vendor))
+	must(t, w.vendor.Release())
+	published := w.stage(w.vendor)
+	s, err := client.ReadStaged(published)
+	must(t, err)
+	b := bytes.NewBuffer(nil)
+	tw := tar.NewWriter(b) // the timestamp, and nothing that it lists
+	must(t, tw.WriteHeader(&tar.Header{Name: "timestamp.json", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(s.Timestamp.File))}))
+	_, err = tw.Write(s.Timestamp.File)
+	must(t, err, tw.Close())
+	limited := false
+	for range 40 {
+		_, err := g.client().Sign(t.Context(), w.id, b.Bytes())
+		var r *client.Refused
+		if !errors.As(err, &r) {
+			t.Fatal(err)
+		}
+		limited = limited || r.Code == client.CodeLimited
+	}
+	if !limited {
+		t.Fatal("nothing is limited")
+	}
+	must(t, w.vendor.Release())
+	w.wantSigned(g, w.stage(w.vendor))
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

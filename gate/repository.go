@@ -31,13 +31,16 @@ type repository struct {
 	keys   []tuf.KeyIdentity // of all gates
 
 	busy     chan struct{} // holds one: who is judging
-	known    rates.Bucket  // requests with a timestamp that the vendor signed
+	rises    rates.Bucket  // requests with a timestamp that the vendor signed, newer than all before
+	older    rates.Bucket  // with one that is not: it may be published, and anybody's to send
 	stranger rates.Bucket  // others
 
 	mu     sync.Mutex
 	last   *tuf.Metadata // that was signed; nil: none
 	root   *tuf.Metadata // that is trusted
 	others *others       // who is to be asked before anything is signed; nil: last is certain
+	newest int64         // version that the vendor signed, of those that were sent
+	known  *rates.Bucket // requests with that version, which nobody else has before it is published
 }
 
 // refuse is a refusal of a gate.
@@ -115,18 +118,36 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (*client.Answer, er
 	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
 		return r.answer(m, root)
 	}
-	bucket := &r.stranger
+	take := func(rate rates.Rate) time.Duration { return r.stranger.Take(rate, now) }
 	if r.ownSigners(m, root.Root.KeySet(tuf.RoleTimestamp)) > 0 {
-		bucket = &r.known
+		take = func(rate rates.Rate) time.Duration { return r.takeKnown(m.Version, rate, now) }
 	} else if certain {
 		if err := r.jump(m, versionOf(last)); err != nil {
 			return nil, err
 		}
 	}
-	if wait := bucket.Take(r.gate.cfg.perRepository(), now); wait > 0 {
+	if wait := take(r.gate.cfg.perRepository()); wait > 0 {
 		return nil, &limited{wait, fmt.Sprintf("too many timestamps of %s", r.cfg.Name)}
 	}
 	return nil, nil
+}
+
+// takeKnown applies the rate of timestamps that the vendor has signed. What is published anybody
+// can send, so a version that is newer than all that were sent has a rate of its own.
+func (r *repository) takeKnown(version int64, rate rates.Rate, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case version > r.newest:
+		if wait := r.rises.Take(rate, now); wait > 0 {
+			return wait
+		}
+		r.newest, r.known = version, &rates.Bucket{}
+		fallthrough
+	case version == r.newest:
+		return r.known.Take(rate, now)
+	}
+	return r.older.Take(rate, now)
 }
 
 // bounds refuses a timestamp for what it says of itself, beside what was signed last.
@@ -293,7 +314,10 @@ func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answ
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last, r.root = last, c.Metadata(tuf.RoleRoot)
+	if root := c.Metadata(tuf.RoleRoot); root.PayloadDigest != r.root.PayloadDigest {
+		r.root, r.newest = root, last.Version // a key that is replaced may have signed any version
+	}
+	r.last = last
 	if certain {
 		r.others = nil
 	}
