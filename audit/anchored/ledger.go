@@ -222,10 +222,7 @@ func (l *Ledger) scan(ctx context.Context) ([]Entry, error) {
 			for _, a := range found {
 				m.Entries = append(m.Entries, entryOf(a, l.now()))
 			}
-			if len(m.Entries) > maxEntries {
-				return m.Entries, errTooMany
-			}
-			if next != from {
+			if next != from { // above the limit, too: the next audit goes on from there
 				m.Positions[key.String()] = next
 				if err := l.Folder.save(m); err != nil {
 					return m.Entries, err
@@ -235,6 +232,9 @@ func (l *Ledger) scan(ctx context.Context) ([]Entry, error) {
 				return m.Entries, err
 			}
 			done = next.Done() || next == from
+			if len(m.Entries) > maxEntries && !done {
+				return m.Entries, errTooMany
+			}
 		}
 	}
 	return m.Entries, nil
