@@ -68,6 +68,7 @@ type Keeper struct {
 	auditDue  time.Time
 	again     time.Time // when the queue is tried again
 	pause     time.Duration
+	refused   sized // the largest tree that the instance refused, and since when it refuses
 	mu        sync.Mutex
 	status    Status
 	findings  []audit.Finding
@@ -208,6 +209,9 @@ func (k *Keeper) count() {
 			since = w.time
 		}
 	}
+	if r := k.refused; !r.time.IsZero() && r.size > size && (since.IsZero() || r.time.Before(since)) {
+		since = r.time // what was refused is not anchored
+	}
 	k.set(func(s *Status) {
 		s.Size, s.Time, s.Since, s.Queued = size, 0, 0, len(waiting)
 		if size >= 0 {
@@ -255,6 +259,14 @@ func (k *Keeper) submitOne(ctx context.Context, w sized) error {
 	_, _, err = k.ledger.Submit(ctx, signed)
 	if err != nil && !errors.Is(err, rekor.ErrRefused) && !errors.Is(err, ErrNotSigned) {
 		return err
+	}
+	if err != nil {
+		if k.refused.time.IsZero() || w.time.Before(k.refused.time) {
+			k.refused.time = w.time
+		}
+		k.refused.size = max(k.refused.size, w.size)
+	} else if w.size >= k.refused.size {
+		k.refused = sized{}
 	}
 	return errors.Join(err, os.Remove(w.path))
 }
