@@ -208,6 +208,9 @@ func openViewed(path string) (*viewed, error) {
 		open = sqlitefile.ReadStill
 	}
 	f.pool, err = open(path, version, "query_only(1)", viewCacheSize)
+	if errors.Is(err, sqlitefile.ErrNew) { // who makes it has not ended
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
 	if errors.Is(err, sqlitefile.ErrVersion) {
 		return nil, otherVersion(path, err)
 	}

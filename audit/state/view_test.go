@@ -164,4 +164,8 @@ func TestViewRefuses(t *testing.T) {
 	if v, err := state.OpenView(ctx, dir); !errors.Is(err, state.ErrVersion) {
 		t.Errorf("a newer version: %v, %v", v, err)
 	}
+	must(t, db.Exec(ctx, "PRAGMA user_version = 0"))
+	if v, err := state.OpenView(ctx, dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("one that is being made: %v, %v", v, err)
+	}
 }

@@ -41,7 +41,7 @@ func deployedUnits(t *testing.T) map[string]string {
 			units[path] = string(b)
 		}
 	}
-	if len(units) != 8 {
+	if len(units) != 9 {
 		t.Fatalf("%d units in %s", len(units), deploy)
 	}
 	return units

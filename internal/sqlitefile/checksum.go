@@ -118,7 +118,7 @@ func checkedVersion(path string, version int) error {
 		return nil // SQLite says what is wrong
 	}
 	if have := int(binary.BigEndian.Uint32(page[versionAt:])); have != version {
-		return fmt.Errorf("%w %d, want %d", ErrVersion, have, version)
+		return otherVersion(have, version)
 	}
 	return nil
 }

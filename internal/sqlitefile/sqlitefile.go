@@ -22,6 +22,17 @@ import (
 // ErrVersion is wrapped if a file has another schema than the requested one.
 var ErrVersion = errors.New("schema version")
 
+// ErrNew is wrapped beside ErrVersion if a file has no schema yet: somebody is making it.
+var ErrNew = errors.New("it is not complete yet")
+
+func otherVersion(have, want int) error {
+	err := fmt.Errorf("%w %d, want %d", ErrVersion, have, want)
+	if have == 0 {
+		err = fmt.Errorf("%w: %w", err, ErrNew)
+	}
+	return err
+}
+
 // Open opens an existing file with the given schema version; a new file has version 0.
 // Pragmas are such as "synchronous(FULL)". A transaction takes the lock when it begins,
 // and waits for other processes' for 10 s.
@@ -47,7 +58,7 @@ func open(path string, version int, pragmas []string, vfs func() (string, error)
 	var have int
 	err = db.QueryRow("PRAGMA user_version").Scan(&have)
 	if err == nil && have != version {
-		err = fmt.Errorf("%w %d, want %d", ErrVersion, have, version)
+		err = otherVersion(have, version)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
