@@ -197,16 +197,6 @@ func ReadReceipt(path string) (*rekor.Receipt, error) {
 	return r, nil
 }
 
-// newest returns the largest tree of which there is a receipt, and when it was written; -1: none.
-func (f *Folder) newest() (int64, time.Time, error) {
-	files, err := f.files("receipts", ".json")
-	if err != nil || len(files) == 0 {
-		return -1, time.Time{}, err
-	}
-	last := files[len(files)-1]
-	return last.size, last.time, nil
-}
-
 // MaxQueue is how many checkpoints wait while an instance is away. The oldest give way: a newer
 // one pins all that they did, where the log is honest, and what it hides is not here.
 const MaxQueue = 64

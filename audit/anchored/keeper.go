@@ -197,7 +197,7 @@ func (k *Keeper) count() {
 	if k.ledger.Folder == nil {
 		return
 	}
-	size, at, err := k.ledger.Folder.newest()
+	size, at, err := k.ledger.newest()
 	waiting, err2 := k.ledger.Folder.files("queue", ".note")
 	if err := errors.Join(err, err2); err != nil {
 		k.set(func(s *Status) { s.Trouble = err.Error() })

@@ -79,6 +79,25 @@ func (l *Ledger) Verify(r *rekor.Receipt) (*rekor.Anchor, error) {
 	return r.Verify(key, l.Keys)
 }
 
+// newest returns the largest tree of which there is a receipt that verifies, and when it was
+// written; -1: none. Anybody's files may lie among the receipts, under any names.
+func (l *Ledger) newest() (size int64, written time.Time, err error) {
+	files, err := l.Folder.files("receipts", ".json")
+	if err != nil {
+		return -1, time.Time{}, err
+	}
+	for _, file := range slices.Backward(files) {
+		r, err := ReadReceipt(file.path)
+		if err != nil {
+			continue
+		}
+		if a, err := l.Verify(r); err == nil && int64(a.Size) == file.size {
+			return file.size, file.time, nil
+		}
+	}
+	return -1, time.Time{}, nil
+}
+
 // KeyChanged asks the instance for its public key, and returns it in PEM if it is none of those that
 // are trusted. It is never trusted by that. Of v2, which has none to ask for, it is empty.
 func (l *Ledger) KeyChanged(ctx context.Context) (string, error) {

@@ -1,59 +1,46 @@
 package anchored
 
 import (
-	"crypto/rand"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/rekor/rekortest"
-	"github.com/tuflog/tuflog/proofs"
 )
 
 // What an instance refuses does not wait, and is not anchored either.
 func TestRefused(t *testing.T) {
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	rekor := rekortest.New(t, 2)
-	rekor.Instead = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusNotFound); return true }
-	key := filepath.Join(t.TempDir(), "rekor.pem")
-	must(os.WriteFile(key, rekor.PEM(), 0o644))
-	signer, err := proofs.GenerateSigner(rand.Reader, "log.example", proofs.ECDSA)
-	must(err)
-	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", signer.Key()))
-	must(err)
-	size := int64(0)
-	k, err := NewKeeper(KeeperConfig{
-		Config: Config{Name: "r", URL: rekor.URL(), Version: 2, Keys: []string{key}}, Dir: t.TempDir(), Policy: policy, Origin: "log.example",
-		Newest: func() ([]byte, int64) {
-			n := proofs.Note{Text: proofs.Checkpoint{Origin: "log.example", Tree: proofs.Tree{N: size, Hash: proofs.Hash{byte(size)}}}.String()}
-			sig, err := signer.Sign(n.Text, 0)
-			must(err)
-			n.Signatures = []proofs.Signature{sig}
-			return n.Marshal(), 0
-		},
-		State: t.TempDir(),
-	})
-	must(err)
+	w := newKeepers(t, http.StatusNotFound)
+	k := w.open()
 	for range 3 {
-		size++
+		w.size++
 		k.collect()
 		k.submit(t.Context())
 		if s := k.Status(); s.Since == 0 || s.Queued != 0 || s.Trouble == "" {
 			t.Errorf("%+v", s)
 		}
 	}
-	rekor.Set(func(l *rekortest.Ledger) { l.Instead = nil })
-	size++
+	w.rekor.Set(func(l *rekortest.Ledger) { l.Instead = nil })
+	w.size++
 	k.collect()
 	k.submit(t.Context())
-	if s := k.Status(); s.Since != 0 || s.Size != size {
+	if s := k.Status(); s.Since != 0 || s.Size != w.size {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A file among the receipts says nothing by its name: others put theirs there.
+func TestForeignReceipt(t *testing.T) {
+	w := newKeepers(t, http.StatusBadGateway)
+	k := w.open()
+	w.size++
+	k.collect()
+	w.must(os.MkdirAll(filepath.Join(k.ledger.Folder.path, "receipts"), 0o755))
+	foreign := filepath.Join(k.ledger.Folder.path, "receipts", "000000000000999999-x.json")
+	w.must(os.WriteFile(foreign, []byte("{}\n"), 0o644))
+	k.collect()
+	if s := k.Status(); s.Since == 0 || s.Size != -1 {
 		t.Errorf("%+v", s)
 	}
 }
