@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tuflog/tuflog/gate"
 	"github.com/tuflog/tuflog/internal/cli"
@@ -71,7 +72,7 @@ cannot be used.`,
   auditor gate serve --dir /var/lib/tuflog-gate --key gate.key --policy policy.txt --root 1.root.json --served https://updates.acme.example/metadata/ --gate KEY=https://gate.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := opts.read()
+			cfg, err := opts.read(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -100,18 +101,21 @@ cannot be used.`,
 }
 
 // read returns the configuration that the flags mean.
-func (o *gateServeFlags) read() (*gate.Config, error) {
+func (o *gateServeFlags) read(given *pflag.FlagSet) (*gate.Config, error) {
 	var cfg *gate.Config
 	switch {
 	case (o.config == "") == (o.policy == ""):
 		return nil, errors.New("want either --config FILE, or --policy FILE and the other flags of one repository")
 	case o.config != "":
-		for flag, value := range map[string]string{"dir": o.dir, "key": o.key, "ssh-agent": o.sshAgent, "root": o.root, "served": o.served, "gate": strings.Join(o.gates, ""), "fetch": strings.Join(o.fetch, "")} {
-			if value != "" {
-				return nil, fmt.Errorf("--%s: the configuration has it; leave it out", flag)
-			}
-		}
 		var err error
+		given.Visit(func(f *pflag.Flag) {
+			if f.Name != "config" && f.Name != "listen" && err == nil {
+				err = fmt.Errorf("--%s: with --config it stands in the configuration; leave it out", f.Name)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
 		if cfg, err = gate.Read(o.config); err != nil {
 			return nil, err
 		}

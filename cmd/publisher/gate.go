@@ -121,6 +121,10 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 	if err != nil {
 		return err
 	}
+	keys := staged.Keys()
+	if keys.Threshold() < 2 {
+		return fmt.Errorf("%s: its root wants one signature of a timestamp, so no gate has to sign, and clients take what no log has: publisher gate plan says what to change", staged.Path)
+	}
 	c := client.Collection{Repository: repository, Staged: staged, URL: o.url, Wait: o.wait, Timeout: o.timeout}
 	for _, url := range o.gates {
 		c.Gates = append(c.Gates, client.Gate{URL: url})
@@ -129,7 +133,6 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 	if results == nil {
 		return collected
 	}
-	keys := staged.Keys()
 	said := gated{Timestamp: staged.Path, Version: staged.Timestamp.Version, Payload: staged.Timestamp.PayloadDigest, Had: len(staged.Timestamp.Signers(keys)), Wanted: keys.Threshold()}
 	merged := staged.Timestamp
 	var signatures []client.Signature

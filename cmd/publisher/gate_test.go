@@ -310,6 +310,10 @@ func TestGatePlan(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	// Nobody takes that root's timestamps for gated ones.
+	if out, code := g.gate(t, plain); code != 2 || !strings.Contains(out, "publisher gate plan says what to change") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
 	if out := runtest.Must(t, "publisher", append(args, dir)...); !strings.Contains(out, "Root 2 needs no change") {
 		t.Errorf("%s", out)
 	}
