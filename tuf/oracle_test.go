@@ -247,13 +247,56 @@ func known(list []struct{ refusal, why string }, err error) bool {
 	return false
 }
 
+// ambiguous says whether an object of a file has two names that encoding/json
+// takes for one. ParseJSON refuses such a file for the first thing that it meets,
+// which may stand in the half that go-tuf forgets when it meets the other.
+func ambiguous(file []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.UseNumber()
+	var names []map[string]bool // of the objects that are open; nil for an array
+	var isName []bool
+	ended := func() { // a value ended
+		if n := len(isName); n > 0 {
+			isName[n-1] = names[n-1] != nil
+		}
+	}
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return false
+		}
+		switch n := len(names); token {
+		case json.Delim('{'):
+			names, isName = append(names, map[string]bool{}), append(isName, true)
+		case json.Delim('['):
+			names, isName = append(names, nil), append(isName, false)
+		case json.Delim('}'), json.Delim(']'):
+			names, isName = names[:n-1], isName[:n-1]
+			ended()
+		default:
+			if n == 0 || !isName[n-1] {
+				ended()
+				continue
+			}
+			// encoding/json folds as EqualFold does: k and the Kelvin sign are one.
+			for name := range names[n-1] {
+				if strings.EqualFold(name, token.(string)) {
+					return true
+				}
+			}
+			names[n-1][token.(string)] = true
+			isName[n-1] = false
+		}
+	}
+}
+
 // compare holds one file against both oracles.
 func compare(t *testing.T, file []byte) (m *Metadata, samePayload bool) {
 	t.Helper()
 	m, err := ParseJSON(file)
 	theirs, theirErr := goTUF(file)
 	if err != nil {
-		if theirErr == nil && !known(stricter, err) {
+		if theirErr == nil && !known(stricter, err) && !ambiguous(file) {
 			t.Errorf("go-tuf accepts %q\nwe say %v", file, err)
 		}
 		return nil, false
@@ -407,6 +450,8 @@ func FuzzParseJSON(f *testing.F) {
 		// Two files in one, the other way round.
 		f.Add([]byte(strings.TrimSuffix(targetsText, "}") + "," + strings.TrimPrefix(file, "{")))
 	}
+	// What is wrong stands in a half that go-tuf forgets.
+	f.Add([]byte(`{"signatures":[],"signed":{"_type":"targets","targets":{"0":[]}},"signed":{"_type":"timestamp"}}`))
 	f.Add([]byte(strings.Replace(targetsText, `"a.bin"`, `"\u0061\ud83c\udf7a\\\""`, 1)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, _ := compare(t, file)
