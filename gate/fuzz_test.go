@@ -1,14 +1,16 @@
 package gate
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
-	"slices"
-	"testing"
-	"testing/iotest"
-
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/tuflog/tuflog/bench/testvendor"
@@ -48,7 +50,52 @@ func stagedTar(t testing.TB) []byte {
 
 var fuzzLimits = tarLimits{bytes: 1 << 20, files: 64}
 
-// Whatever comes: what is read is within the limits, the timestamp is looked at first, and an
+// sparseTar is a tar file whose second file has a hole of many bytes, and few that are sent
+// (format 1.0 of GNU's sparse files in PAX).
+func sparseTar(t testing.TB, hole int64) []byte {
+	t.Helper()
+	timestamp, err := os.ReadFile(filepath.Join(staged(t), timestampName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, flag byte, content []byte) []byte {
+		h := make([]byte, 512)
+		copy(h, name)
+		copy(h[100:], "0000644\x000000000\x000000000\x00"+fmt.Sprintf("%011o\x0000000000000\x00        %c", len(content), flag))
+		copy(h[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+		return append(h, append(content, make([]byte, -len(content)&511)...)...)
+	}
+	record := func(key, value string) string {
+		text := " " + key + "=" + value + "\n"
+		n := len(text) + 2
+		if n > 99 {
+			n++
+		}
+		return fmt.Sprint(n) + text
+	}
+	attributes := record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.name", "1.targets.json") + record("GNU.sparse.realsize", fmt.Sprint(hole))
+	holes := append([]byte(fmt.Sprintf("1\n%d\n0\n", hole)), make([]byte, 512)...)[:512]
+	return slices.Concat(file(timestampName, '0', timestamp), file("PaxHeaders/x", 'x', []byte(attributes)), file("x", '0', holes), make([]byte, 1024))
+}
+
+// A few bytes do not become megabytes of zeros.
+func TestReadTarWithHoles(t *testing.T) {
+	b := sparseTar(t, 512<<10)
+	if h, err := tar.NewReader(bytes.NewReader(b[len(b)-1024-4*512:])).Next(); err != nil || h.Size != 512<<10 {
+		t.Fatalf("the test's file is not sparse: %+v, %v", h, err)
+	}
+	files, err := readTar(bytes.NewReader(b), fuzzLimits, func([]byte) error { return nil })
+	if !refusedAs(err, client.CodeMalformed) || !strings.Contains(err.Error(), "sparse") {
+		t.Errorf("%d bytes are read as %d files, %v", len(b), len(files), err)
+	}
+}
+
+// Whatever comes: what is read is within the limits and no more than what was sent, the timestamp is looked at first, and an
 // error is a refusal.
 func FuzzReadTar(f *testing.F) {
 	whole := stagedTar(f)
@@ -56,6 +103,7 @@ func FuzzReadTar(f *testing.F) {
 	f.Add(whole[:len(whole)/2])
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0}, 1024))
+	f.Add(sparseTar(f, 512<<10))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var first []byte
 		looked := 0
@@ -76,7 +124,7 @@ func FuzzReadTar(f *testing.F) {
 				t.Fatalf("a file %q", name)
 			}
 		}
-		if all > fuzzLimits.bytes {
+		if all > min(fuzzLimits.bytes, int64(len(b))) {
 			t.Fatalf("%d bytes", all)
 		}
 	})

@@ -77,10 +77,23 @@ func checkHeader(h *tar.Header, files map[string][]byte) error {
 		return refuse(client.CodeMalformed, "", "the first file is %q: want %s", tuf.Clip(h.Name), timestampName)
 	case files[h.Name] != nil:
 		return refuse(client.CodeMalformed, "", "%q is there twice", tuf.Clip(h.Name))
+	case sparse(h):
+		return refuse(client.CodeMalformed, "", "%q is sparse: want all of its bytes", tuf.Clip(h.Name))
 	case h.Size < 0:
 		return refuse(client.CodeMalformed, "", "%q has a negative size", tuf.Clip(h.Name))
 	}
 	return nil
+}
+
+// sparse reports whether a file has holes, which the reader fills with zeros: a few bytes would
+// become megabytes. What is left has no more bytes than were sent.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 // mostOf is how many bytes a file may have.
