@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"github.com/tuflog/tuflog/gate/client"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -91,11 +91,8 @@ func (w *world) startGates(ctx context.Context, dir string, g *gated, root []byt
 		if err != nil {
 			return nil, err
 		}
-		var key client.Key
-		if err := json.Unmarshal([]byte(line), &key); err != nil {
-			return nil, fmt.Errorf("auditor gate key: %w", err)
-		}
-		public, err := hex.DecodeString(key.KeyVal.Public)
+		key := strings.TrimSpace(line)
+		public, err := hex.DecodeString(key)
 		if err != nil {
 			return nil, fmt.Errorf("auditor gate key: %w", err)
 		}
@@ -104,7 +101,7 @@ func (w *world) startGates(ctx context.Context, dir string, g *gated, root []byt
 			return nil, err
 		}
 		keys, addresses = append(keys, public), append(addresses, address)
-		peers = append(peers, fmt.Sprintf("\n[[repository.gate]]\nkey = %q\nurl = %q\n", key.KeyVal.Public, "http://"+address))
+		peers = append(peers, fmt.Sprintf("\n[[repository.gate]]\nkey = %q\nurl = %q\n", key, "http://"+address))
 	}
 	for i, address := range addresses {
 		// A demo asks more often than a vendor does.

@@ -28,7 +28,7 @@ timestamp, its threshold, and what each client does with that. Nothing is change
 root with the tool that you sign roots with.
 
 The keys are asked from the gates; compare them with what their operators have told you. Or
-give them with --gate-key: the JSON line of auditor gate key, or its 64 hex digits.`,
+give them with --gate-key: what auditor gate key prints, 64 hex digits, or JSON with --json.`,
 		Example: `  publisher gate plan --gate https://gate.example --gate https://gate2.example --need 1 ./metadata
   publisher gate plan --gate-key "$(cat gate.pub)" --need 1 ./metadata`,
 		Args: cobra.ExactArgs(1),

@@ -3,20 +3,19 @@ package main
 import (
 	"crypto/ed25519"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
-	"github.com/tuflog/tuflog/gate/client"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -55,19 +54,15 @@ func newGateWorld(t testing.TB, gates, k int) *gateWorld {
 	var keys []ed25519.PublicKey
 	var peers []string
 	for i := range gates {
-		var key client.Key
-		line := runtest.Must(t, "auditor", "gate", "key", "--out", g.Path(fmt.Sprintf("gate%d.key", i)))
-		if err := json.Unmarshal([]byte(line), &key); err != nil {
-			t.Fatal(err)
-		}
-		public, err := hex.DecodeString(key.KeyVal.Public)
+		key := strings.TrimSpace(runtest.Must(t, "auditor", "gate", "key", "--out", g.Path(fmt.Sprintf("gate%d.key", i))))
+		public, err := hex.DecodeString(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		keys = append(keys, public)
 		address := freeAddress(t)
 		g.gates = append(g.gates, &runtest.Service{Name: "auditor", URL: "http://" + address, Args: []string{"gate", "serve", "--config", g.Path(fmt.Sprintf("gate%d.toml", i))}})
-		peers = append(peers, fmt.Sprintf("[[repository.gate]]\nkey = %q\nurl = %q\n", key.KeyVal.Public, "http://"+address))
+		peers = append(peers, fmt.Sprintf("[[repository.gate]]\nkey = %q\nurl = %q\n", key, "http://"+address))
 	}
 	for i, s := range g.gates {
 		others := ""
