@@ -87,7 +87,7 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged [
 		}
 		judged = append(judged, j)
 	}
-	m.note(l.Instance.Version(), judged)
+	m.note(judged)
 	if err := l.Folder.save(m); err != nil {
 		return nil, nil, err
 	}

@@ -23,6 +23,9 @@ type Ledger struct {
 	Log      []proofs.Key       // of the log, of type ECDSA
 	Folder   *Folder
 	Now      func() time.Time // nil: time.Now
+	// Most is how many entries of v1 one audit reads that no earlier one has read. Anyone can make
+	// some, at a request each. 0: DefaultMost.
+	Most int
 
 	memory *memory // as Entries left it, for Judge
 }
@@ -143,9 +146,8 @@ func (e *Entry) digest() (d anchor.Digest, err error) {
 	return d, err
 }
 
-// maxEntries is how many entries under a log's keys are looked at. Anyone can make some, at a
-// request each.
-const maxEntries = 50_000
+// DefaultMost is how many entries one audit reads if Ledger.Most is zero.
+const DefaultMost = 50_000
 
 // maxBad is how many entries are passed over that are not what they have to be, and maxSaid of how
 // many it is said why.
@@ -156,9 +158,8 @@ const (
 
 // Entries returns what the instance has under the keys of the log, one of each digest, the oldest
 // first. Of v1 that is what its index says, which is not proved: entries that it hides are not
-// seen, but for those that an earlier look saw and that are no text of the log's tree. Of v2 it is
-// all that stands in its tree. With an error, what was read until then: not everything could be
-// looked at.
+// seen, but for those that an earlier look saw. Of v2 it is all that stands in its tree. With an
+// error, what was read until then: not everything could be looked at.
 func (l *Ledger) Entries(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	var err error
@@ -183,7 +184,11 @@ func (l *Ledger) Entries(ctx context.Context) ([]Entry, error) {
 	return entries, err
 }
 
-var errTooMany = fmt.Errorf("the instance has more than %d entries under the log's keys, or more than %d that are not what they have to be: the rest was not looked at", maxEntries, maxBad)
+// ErrMore means that an instance has more entries under the log's keys than one audit reads: the
+// next one goes on.
+var ErrMore = errors.New("the rest was not looked at; the next audit goes on from there")
+
+var errTooBad = fmt.Errorf("more than %d entries are not what they have to be: the rest was not looked at", maxBad)
 
 // followed stands in memory.Positions for what was seen of a v1 last, so that one that forks is
 // found out.
@@ -207,18 +212,26 @@ func (l *Ledger) list(ctx context.Context) ([]Entry, error) {
 		}
 	}
 	var bad []error
+	news, known := 0, m.leaves()
 	for _, key := range l.Log {
-		for a, err := range l.Instance.List(ctx, key) {
+		for found, err := range l.Instance.List(ctx, key, func(leaf proofs.Hash) bool { return known[leaf] }) {
 			if ctx.Err() != nil {
 				return all, ctx.Err()
 			}
 			if err != nil {
-				bad = append(bad, err)
-			} else {
-				all = append(all, entryOf(a, l.now()))
+				if bad = append(bad, err); len(bad) > maxBad {
+					return all, errors.Join(append(bad[:maxSaid], errTooBad)...)
+				}
+				continue
 			}
-			if len(all) > maxEntries || len(bad) > maxBad {
-				return all, errors.Join(append(bad[:min(len(bad), maxSaid)], errTooMany)...)
+			if most := cmp.Or(l.Most, DefaultMost); news == most {
+				return all, errors.Join(append(bad[:min(len(bad), maxSaid)],
+					fmt.Errorf("more than %d entries under the log's keys had not been read yet: %w", most, ErrMore))...)
+			}
+			news++
+			m.Read = append(m.Read, found.Leaf[:]...) // as soon as Judge has kept what it says
+			if found.Anchor != nil {
+				all = append(all, entryOf(found.Anchor, l.now()))
 			}
 		}
 	}
@@ -251,8 +264,8 @@ func (l *Ledger) scan(ctx context.Context) ([]Entry, error) {
 				return m.Entries, err
 			}
 			done = next.Done() || next == from
-			if len(m.Entries) > maxEntries && !done {
-				return m.Entries, errTooMany
+			if len(m.Entries) > DefaultMost && !done {
+				return m.Entries, fmt.Errorf("it has more than %d entries under the log's keys: %w", DefaultMost, ErrMore)
 			}
 		}
 	}

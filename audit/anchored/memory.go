@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/tuflog/tuflog/audit/anchor"
 	"github.com/tuflog/tuflog/audit/rekor"
@@ -20,8 +21,12 @@ import (
 type memory struct {
 	Version   int                       `json:"version"`   // memoryVersion
 	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read; of v1, under followed
-	// Entries has those of v2, and of v1 those that are the text of no tree of the log.
+	// Entries has one of each digest.
 	Entries []Entry `json:"entries"`
+	// Read has the hashes of the leaves of v1 that were read and verified, one after the other:
+	// those of Entries, of others with the same digests, and of other kinds of entries. They are not
+	// asked for again.
+	Read []byte `json:"read,omitempty"`
 	// Sizes has the trees whose note texts were found, by the digests in hex: trees that the one at
 	// the edge continues.
 	Sizes map[string]int64 `json:"sizes"`
@@ -107,20 +112,31 @@ func (m *memory) learn(s *anchor.Search, wanted []anchor.Digest) error {
 	return err
 }
 
-// maxStrange is how many entries of v1 are remembered that are the text of no tree of the log.
-const maxStrange = 10_000
+// maxEvidence is how many bytes of entries, as the instance gave them, are remembered of those that
+// are the text of no tree of the log; an entry has about 3 KiB.
+const maxEvidence = 64 << 20
 
-// note remembers the entries that were judged.
-func (m *memory) note(version int, judged []Judged) {
+// note remembers the entries that were judged, the newest that do not fit as the instance gave them.
+func (m *memory) note(judged []Judged) {
 	m.Entries = nil
-	for _, j := range judged {
+	left := maxEvidence
+	for _, j := range slices.Backward(judged) {
 		e := j.Entry
-		switch {
-		case j.Verdict != anchor.Consistent && (version == 2 || len(m.Entries) < maxStrange):
-			m.Entries = append(m.Entries, e)
-		case version == 2: // it is not read again
+		if left -= len(e.Entry); j.Verdict == anchor.Consistent || left < 0 {
 			e.Entry = nil
-			m.Entries = append(m.Entries, e)
+		}
+		m.Entries = append(m.Entries, e)
+	}
+	slices.Reverse(m.Entries)
+}
+
+// leaves returns what Read has.
+func (m *memory) leaves() map[proofs.Hash]bool {
+	read := map[proofs.Hash]bool{}
+	for leaf := range slices.Chunk(m.Read, len(proofs.Hash{})) {
+		if len(leaf) == len(proofs.Hash{}) {
+			read[proofs.Hash(leaf)] = true
 		}
 	}
+	return read
 }

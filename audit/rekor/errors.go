@@ -18,6 +18,9 @@ var (
 	// ErrUnknownKey means that none of the trusted keys of Rekor signed: perhaps its key was
 	// rotated.
 	ErrUnknownKey = errors.New("signed by none of rekor's keys that are trusted")
+	// ErrTooMany means that a v1 instance lists more than MaxListed entries under a key, of which
+	// none was read. Anyone can make entries.
+	ErrTooMany = fmt.Errorf("its index lists more than %d entries under the log's key, more than are read", MaxListed)
 	// ErrNoPublicKey means that the instance has no public key to ask for.
 	ErrNoPublicKey = errors.New("rekor v2 does not serve its public key")
 )

@@ -172,7 +172,8 @@ func TestLyingIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	count := func() (good, bad int) {
-		for a, err := range i.List(t.Context(), v.key) {
+		for listed, err := range i.List(t.Context(), v.key, nil) {
+			a := listed.Anchor
 			if err == nil && a != nil {
 				good++
 			} else if !errors.Is(err, rekor.ErrMisbehaved) {
@@ -222,7 +223,7 @@ func TestLyingIndex(t *testing.T) {
 	}
 	// Who has heard enough can leave.
 	l.Instead = nil
-	for range i.List(t.Context(), v.key) {
+	for range i.List(t.Context(), v.key, nil) {
 		break
 	}
 }

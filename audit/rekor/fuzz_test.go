@@ -128,8 +128,9 @@ func FuzzAnswersV1(f *testing.F) {
 		} else if !isOfAKind(err) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
-		for a, err := range i.List(t.Context(), v.key) {
-			if err == nil && a.Digest != digest(note) {
+		for listed, err := range i.List(t.Context(), v.key, nil) {
+			a := listed.Anchor
+			if err == nil && a != nil && a.Digest != digest(note) {
 				t.Fatalf("%+v", a)
 			}
 			if err != nil && !isOfAKind(err) {

@@ -488,7 +488,8 @@ func TestOtherLeavesOfV1(t *testing.T) {
 	l.Add(append([]byte(" "), l.Leaves[0]...))
 	l.Add(bytes.Replace(l.Leaves[0], []byte(`"spec":`), []byte(`"more":1,"spec":`), 1))
 	good, bad := 0, 0
-	for a, err := range i.List(t.Context(), v.key) {
+	for listed, err := range i.List(t.Context(), v.key, nil) {
+		a := listed.Anchor
 		if err == nil && a != nil {
 			good++
 		} else if errors.Is(err, rekor.ErrMisbehaved) {
@@ -497,6 +498,44 @@ func TestOtherLeavesOfV1(t *testing.T) {
 	}
 	if good != 1 || bad != 2 {
 		t.Errorf("%d good, %d bad", good, bad)
+	}
+	// What is of another kind can be remembered as such by its leaf, so that leaf is compared.
+	l.Set(func(l *rekortest.Ledger) {
+		l.Instead = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/log/entries/retrieve") {
+				return false
+			}
+			rekortest.Say(w, 200, []any{map[string]any{l.UUID(0): l.EntryV1(1).(map[string]any)[l.UUID(1)]}})
+			return true
+		}
+	})
+	for listed, err := range i.List(t.Context(), v.key, nil) {
+		if !errors.Is(err, rekor.ErrMisbehaved) {
+			t.Errorf("%+v, %v", listed, err)
+		}
+	}
+}
+
+// Anyone can make entries. Above what is read of an index, it is said, and the instance not accused.
+func TestTooManyListed(t *testing.T) {
+	l := newLedger(t, 1)
+	v, i := newVendorlog(t), l.instance()
+	for _, n := range []int{rekor.MaxListed + 1, 2 * rekor.MaxListed} {
+		l.Set(func(l *rekortest.Ledger) {
+			l.Instead = func(w http.ResponseWriter, _ *http.Request) bool {
+				ids := make([]string, n)
+				for i := range ids {
+					ids[i] = fmt.Sprintf("%064x", i)
+				}
+				rekortest.Say(w, 200, ids)
+				return true
+			}
+		})
+		for _, err := range i.List(t.Context(), v.key, nil) {
+			if !errors.Is(err, rekor.ErrTooMany) || errors.Is(err, rekor.ErrMisbehaved) {
+				t.Errorf("%d: %v", n, err)
+			}
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 const (
 	maxEntry  = 256 << 10                                    // one entry with its proof, which has about 3 KiB
 	maxAnswer = 4 << 20                                      // several of them
-	maxIndex  = 16 << 20                                     // the list of a v1's entries under a key: 200,000
+	maxIndex  = 16 << 20                                     // the list of entries of a v1 under a key: MaxListed, at 83 each
 	maxBundle = proofs.FullWidth * (2 + proofs.MaxEntrySize) // of a v2 instance
 )
 

@@ -16,22 +16,38 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/client/tlog"
 	"github.com/sigstore/rekor/pkg/generated/models"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
 // retrieved is how many entries Rekor v1 returns to one request.
 const retrieved = 10
 
+// MaxListed is how many entries under a key are read of an index, which is as many as maxIndex has
+// room for.
+const MaxListed = 200_000
+
 // entryUUID is the hash of a leaf in hex, perhaps after the id of its tree.
 var entryUUID = regexp.MustCompile(`^([0-9a-f]{16})?[0-9a-f]{64}$`)
 
-// List yields every entry that a v1 instance says it has under the key, in the order in which it
-// lists them, each verified. An entry that is not what it has to be is an error in its place,
-// after which the next follows; after an error of a request nothing follows. The list of an
-// instance is not proved: what it leaves out is not missed.
-func (i *Instance) List(ctx context.Context, key proofs.Key) iter.Seq2[*Anchor, error] {
-	return func(yield func(*Anchor, error) bool) {
-		fail := func(err error) bool { return yield(nil, fmt.Errorf("list %s: %w", i.cfg.Name, err)) }
+// Listed is an entry of a v1 instance that its index lists under a key.
+type Listed struct {
+	// Leaf is the hash of the entry's leaf, which is the end of its UUID. It stands for all that
+	// the entry says: digest, signature and key.
+	Leaf proofs.Hash
+	// Anchor is nil if the entry is of another kind than this package looks for.
+	Anchor *Anchor
+}
+
+// List yields the entries that a v1 instance says it has under the key, in the order in which it
+// lists them, each verified. Those that known reports are not asked for and not yielded: what a
+// leaf says does not change. A nil known reports none. An entry that is not what it has to be is an
+// error in its place, after which the next follows; after an error of a request nothing follows.
+// It is ErrTooMany if the index lists more than MaxListed entries. The list of an instance is not
+// proved: what it leaves out is not missed.
+func (i *Instance) List(ctx context.Context, key proofs.Key, known func(leaf proofs.Hash) bool) iter.Seq2[Listed, error] {
+	return func(yield func(Listed, error) bool) {
+		fail := func(err error) bool { return yield(Listed{}, fmt.Errorf("list %s: %w", i.cfg.Name, err)) }
 		if i.cfg.Version != 1 {
 			fail(errors.New("rekor v2 has no index to list: Scan reads its entries"))
 			return
@@ -46,6 +62,9 @@ func (i *Instance) List(ctx context.Context, key proofs.Key) iter.Seq2[*Anchor, 
 			fail(err)
 			return
 		}
+		if known != nil {
+			ids = slices.DeleteFunc(ids, func(id string) bool { return known(leafOf(id)) })
+		}
 		for some := range slices.Chunk(ids, retrieved) {
 			found, err := i.retrieve(ctx, some)
 			if err != nil {
@@ -53,12 +72,12 @@ func (i *Instance) List(ctx context.Context, key proofs.Key) iter.Seq2[*Anchor, 
 				return
 			}
 			for _, id := range some {
-				a, err := i.listed(k, id, found)
+				l, err := i.listed(k, leafOf(id), found)
 				if err != nil {
 					if !fail(fmt.Errorf("entry %s: %w", id, misbehaved(err))) {
 						return
 					}
-				} else if a != nil && !yield(a, nil) {
+				} else if !yield(l, nil) {
 					return
 				}
 			}
@@ -72,17 +91,23 @@ func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
 	params := index.NewSearchIndexParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
 		WithQuery(&models.SearchIndex{PublicKey: &models.SearchIndexPublicKey{Format: &format, Content: (&body{der: k.der}).pem()}})
 	got, err := i.v1.Index.SearchIndexContext(bound(ctx, maxIndex), params)
+	if errors.Is(err, fetch.ErrTooLarge) { // anyone can make that many entries: the instance is not to blame
+		return nil, ErrTooMany
+	}
 	if err != nil {
 		return nil, answered(ctx, err)
 	}
-	seen := map[string]bool{}
+	if len(got.Payload) > MaxListed {
+		return nil, ErrTooMany
+	}
+	seen := map[proofs.Hash]bool{}
 	var ids []string
 	for _, id := range got.Payload {
 		if !entryUUID.MatchString(id) {
 			return nil, fmt.Errorf("%w: its index lists %.100q, which is not the UUID of an entry", ErrMisbehaved, id)
 		}
-		if !seen[id] {
-			seen[id] = true
+		if leaf := leafOf(id); !seen[leaf] {
+			seen[leaf] = true
 			ids = append(ids, id)
 		}
 	}
@@ -90,14 +115,14 @@ func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
 }
 
 // retrieve asks for entries. They are returned by the hashes of their leaves.
-func (i *Instance) retrieve(ctx context.Context, ids []string) (map[string]json.RawMessage, error) {
+func (i *Instance) retrieve(ctx context.Context, ids []string) (map[proofs.Hash]json.RawMessage, error) {
 	params := entries.NewSearchLogQueryParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
 		WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
 	got, err := i.v1.Entries.SearchLogQueryContext(bound(ctx, maxAnswer), params)
 	if err != nil {
 		return nil, answered(ctx, err)
 	}
-	found := map[string]json.RawMessage{}
+	found := map[proofs.Hash]json.RawMessage{}
 	for _, answer := range got.Payload {
 		for id, e := range answer {
 			if !entryUUID.MatchString(id) {
@@ -111,30 +136,36 @@ func (i *Instance) retrieve(ctx context.Context, ids []string) (map[string]json.
 	return found, nil
 }
 
-// leafOf returns the hash of the leaf in a UUID.
-func leafOf(id string) string { return id[len(id)-2*len(proofs.Hash{}):] }
+// leafOf returns the hash of the leaf in a UUID that entryUUID matches.
+func leafOf(id string) (leaf proofs.Hash) {
+	b, _ := hex.DecodeString(id[len(id)-2*len(leaf):]) // of hex digits
+	return proofs.Hash(b)
+}
 
-// listed verifies an entry that the index lists under a key. It returns nil for one that is of
-// another kind than this package looks for.
-func (i *Instance) listed(k logKey, id string, found map[string]json.RawMessage) (*Anchor, error) {
-	entry, ok := found[leafOf(id)]
+// listed verifies an entry that the index lists under a key.
+func (i *Instance) listed(k logKey, leaf proofs.Hash, found map[proofs.Hash]json.RawMessage) (Listed, error) {
+	entry, ok := found[leaf]
 	if !ok {
-		return nil, errors.New("the index lists it, and it is not there")
+		return Listed{}, errors.New("the index lists it, and it is not there")
 	}
 	a, b, err := checkV1(entry, i.cfg.Keys, i.cfg.Origin)
 	if errors.Is(err, errOther) {
-		return nil, nil
+		// Who remembers that it is of another kind does not ask for it again.
+		if is, err := leafIn(entry); err != nil || is != leaf {
+			return Listed{}, fmt.Errorf("it returns another leaf, %x, %w", is[:], errors.Join(err, errOther))
+		}
+		return Listed{Leaf: leaf}, nil
 	}
 	if err != nil {
-		return nil, err
+		return Listed{}, err
 	}
-	if leafOf(a.UUID) != leafOf(id) {
-		return nil, fmt.Errorf("the leaf of the entry that it returns is %s", leafOf(a.UUID))
+	if is := leafOf(a.UUID); is != leaf {
+		return Listed{}, fmt.Errorf("the leaf of the entry that it returns is %x", is[:])
 	}
 	if !bytes.Equal(b.der, k.der) {
-		return nil, errors.New("the index lists it under a key that is not its own")
+		return Listed{}, errors.New("the index lists it under a key that is not its own")
 	}
-	return a, nil
+	return Listed{leaf, a}, nil
 }
 
 // followV1 returns the larger of a checkpoint and that of the instance. If the instance has begun

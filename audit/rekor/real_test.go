@@ -79,11 +79,14 @@ func found(t *testing.T, i *rekor.Instance, key proofs.Key) (anchors []*rekor.An
 		}
 		return anchors
 	}
-	for a, err := range i.List(t.Context(), key) {
+	for listed, err := range i.List(t.Context(), key, nil) {
+		a := listed.Anchor
 		if err != nil {
 			t.Fatal(err)
 		}
-		anchors = append(anchors, a)
+		if a != nil { // none of another kind
+			anchors = append(anchors, a)
+		}
 	}
 	slices.SortFunc(anchors, func(a, b *rekor.Anchor) int { return int(a.LogIndex - b.LogIndex) })
 	return anchors

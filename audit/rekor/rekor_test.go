@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -113,7 +114,8 @@ func TestList(t *testing.T) {
 		}
 	}
 	got := 0
-	for a, err := range i.List(t.Context(), v.key) {
+	for listed, err := range i.List(t.Context(), v.key, nil) {
+		a := listed.Anchor
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,6 +130,29 @@ func TestList(t *testing.T) {
 	}
 	if got != 25 {
 		t.Errorf("%d anchors", got)
+	}
+	// What is known is not asked for again.
+	known := map[proofs.Hash]bool{}
+	asked := 0
+	l.Set(func(l *rekortest.Ledger) {
+		l.Instead = func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/log/entries/retrieve") {
+				asked++
+			}
+			return false
+		}
+	})
+	for _, want := range []int{3, 0} {
+		asked = 0
+		for listed, err := range i.List(t.Context(), v.key, func(leaf proofs.Hash) bool { return known[leaf] }) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			known[listed.Leaf] = true
+		}
+		if asked != want || len(known) != 25 {
+			t.Errorf("%d requests, %d leaves", asked, len(known))
+		}
 	}
 }
 

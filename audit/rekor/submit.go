@@ -46,7 +46,7 @@ func (i *Instance) entryV1(ctx context.Context, leaf []byte, location string) (j
 	// The entry is known by its leaf. The location adds in which tree it is, at best.
 	hash := proofs.LeafHash(leaf)
 	id := hex.EncodeToString(hash[:])
-	if more := path.Base(location); entryUUID.MatchString(more) && leafOf(more) == id {
+	if more := path.Base(location); entryUUID.MatchString(more) && leafOf(more) == hash {
 		id = more
 	}
 	params := entries.NewGetLogEntryByUUIDParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout)

@@ -66,6 +66,20 @@ func checkV1(entry json.RawMessage, rekorKeys []crypto.PublicKey, origin string)
 	return a, b, nil
 }
 
+// leafIn returns the hash of the leaf of an entry that may be of another kind.
+func leafIn(entry json.RawMessage) (leaf proofs.Hash, err error) {
+	var e models.LogEntryAnon
+	if err := json.Unmarshal(entry, &e); err != nil {
+		return leaf, err
+	}
+	text, _ := e.Body.(string)
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return leaf, err
+	}
+	return proofs.LeafHash(b), nil
+}
+
 // maxTime is the last second that RFC 3339 can name.
 const maxTime = 253402300799
 

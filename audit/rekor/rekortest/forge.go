@@ -47,3 +47,18 @@ func Forge(t testing.TB, key proofs.Key) (digest [32]byte, sig []byte) {
 	}
 	return digest, sig
 }
+
+// Negate turns a signature (r, s) under a key of P-256 into (r, -s), which verifies as well.
+func Negate(t testing.TB, sig []byte) []byte {
+	t.Helper()
+	var parsed struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(sig, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	parsed.S.Sub(elliptic.P256().Params().N, parsed.S)
+	other, err := asn1.Marshal(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
