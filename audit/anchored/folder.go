@@ -1,9 +1,11 @@
 package anchored
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ import (
 //	origin                    the log's origin
 //	receipts/SIZE-DIGEST.json receipts, by the tree and the beginning of the text's digest
 //	queue/SIZE-DIGEST.note    checkpoints that wait to be anchored
+//	pinned.json               how far the log is anchored, and since when not
 //	memory.json               what the instance had when it was read last
 //	lock                      of who reads the instance
 //
@@ -45,7 +48,7 @@ func NewFolder(dir, instance, origin string) (*Folder, error) {
 	if err := CheckName(instance); err != nil {
 		return nil, err
 	}
-	f := &Folder{filepath.Join(dir, instance, logName(origin))}
+	f := &Folder{folderPath(dir, instance, origin)}
 	for _, sub := range []string{"receipts", "queue"} {
 		if err := os.MkdirAll(filepath.Join(f.path, sub), 0o755); err != nil {
 			return nil, err
@@ -60,9 +63,15 @@ func NewFolder(dir, instance, origin string) (*Folder, error) {
 	return f, nil
 }
 
-func logName(origin string) string {
+func folderPath(dir, instance, origin string) string {
 	sum := sha256.Sum256([]byte(origin))
-	return fmt.Sprintf("%x", sum[:8])
+	return filepath.Join(dir, instance, fmt.Sprintf("%x", sum[:8]))
+}
+
+// digestOf returns the SHA-256 of the text of a note, in hex, as entries have it.
+func digestOf(note proofs.Note) string {
+	sum := sha256.Sum256([]byte(note.Text))
+	return hex.EncodeToString(sum[:])
 }
 
 // fileName is the name of what is about a checkpoint, without its end.
@@ -81,27 +90,19 @@ func parseSigned(signed []byte) (proofs.Note, proofs.Checkpoint, error) {
 	return note, c, err
 }
 
+// receiptFile is where the receipt of a checkpoint is.
+func (f *Folder) receiptFile(note proofs.Note, c proofs.Checkpoint) string {
+	return filepath.Join(f.path, "receipts", fileName(note, c)+".json")
+}
+
 // Keep keeps a receipt, and returns its path.
 func (f *Folder) Keep(r *rekor.Receipt) (string, error) {
 	note, c, err := parseSigned(r.Note)
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(f.path, "receipts", fileName(note, c)+".json")
+	path := f.receiptFile(note, c)
 	return path, durable.WriteFile(path, r.Marshal(), 0o644)
-}
-
-// Has reports whether there is a receipt of the text of a note.
-func (f *Folder) Has(signed []byte) (bool, error) {
-	note, c, err := parseSigned(signed)
-	if err != nil {
-		return false, err
-	}
-	_, err = os.Stat(filepath.Join(f.path, "receipts", fileName(note, c)+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // sized is a file whose name begins with the size of a tree.
@@ -201,8 +202,9 @@ func ReadReceipt(path string) (*rekor.Receipt, error) {
 // one pins all that they did, where the log is honest, and what it hides is not here.
 const MaxQueue = 64
 
-// enqueue notes that a checkpoint is to be anchored.
-func (f *Folder) enqueue(signed []byte) error {
+// enqueue notes that a checkpoint is to be anchored. It calls gone for each that gives way, before
+// that is done.
+func (f *Folder) enqueue(signed []byte, gone func(sized) error) error {
 	note, c, err := parseSigned(signed)
 	if err != nil {
 		return err
@@ -216,6 +218,9 @@ func (f *Folder) enqueue(signed []byte) error {
 		return err
 	}
 	for len(waiting) >= MaxQueue {
+		if err := gone(waiting[0]); err != nil {
+			return err
+		}
 		if err := os.Remove(waiting[0].path); err != nil {
 			return err
 		}
@@ -275,22 +280,33 @@ func KeepInstance(dir string, c Config, keys []crypto.PublicKey) ([]crypto.Publi
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("%d keys of %s, more than %d", len(keys), c.Name, MaxKeys)
 	}
+	return keys, WriteInstance(dir, c, keys)
+}
+
+// WriteInstance keeps an instance in a directory, with these keys and no others. It writes nothing
+// if that is what is there.
+func WriteInstance(dir string, c Config, keys []crypto.PublicKey) error {
 	file := instanceFile{URL: c.URL, Tiles: c.Tiles, Version: max(1, c.Version), Origin: c.Origin}
 	for _, k := range keys {
 		text, err := printKey(k)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		file.Keys = append(file.Keys, text)
 	}
 	b, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, c.Name), 0o755); err != nil {
-		return nil, err
+	b = append(b, '\n')
+	path := filepath.Join(dir, c.Name, "instance.json")
+	if before, err := regular.ReadSome(path, maxInstance); err == nil && bytes.Equal(before, b) {
+		return nil
 	}
-	return keys, durable.WriteFile(filepath.Join(dir, c.Name, "instance.json"), append(b, '\n'), 0o644)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, b, 0o644)
 }
 
 // OpenInstance returns an instance for a configuration and keys.

@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
-	"github.com/tuflog/tuflog/audit/anchor"
-	"github.com/tuflog/tuflog/audit/rekor"
 	"github.com/tuflog/tuflog/audit/state"
-	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -27,7 +21,7 @@ type KeeperConfig struct {
 	Policy *proofs.Policy // of the log
 	Origin string         // of the log
 	// Newest returns the newest checkpoint of the log that was verified, signed, and how many of its
-	// leaves the state has; nil: none was. It is called from the Keeper's goroutine.
+	// leaves the state has; nil: none was. It may be called from several goroutines.
 	Newest func() (signed []byte, judged int64)
 	State  string           // directory of the log's audit state, which is read beside its writer
 	Client *http.Client     // nil: net/http's default
@@ -38,13 +32,16 @@ type KeeperConfig struct {
 type Status struct {
 	Instance string `json:"instance"`
 	Version  int    `json:"version"` // of Rekor
-	Size     int64  `json:"size"`    // of the largest tree that is anchored; -1: none
+	Size     int64  `json:"size"`    // of the largest tree of the log that is anchored; -1: none
 	Time     int64  `json:"time"`    // when that was
-	// Since is when the oldest checkpoint was verified that is neither anchored nor before one that is: since
-	// when the log's history is not pinned; 0: it is.
+	// Since is when the oldest checkpoint was to be anchored that is neither anchored nor before one that is:
+	// since when the log's history is not pinned; 0: it is. Whether that one still waits does not matter.
 	Since   int64  `json:"unanchored_since"`
 	Queued  int    `json:"queued"`            // checkpoints that wait
 	Trouble string `json:"trouble,omitempty"` // why the last attempt to anchor failed
+	// Unsigned says that the newest checkpoint has none of the signatures that can be anchored, although the
+	// policy has a key for one: a log can hide another history from the ledger in that way.
+	Unsigned bool `json:"unsigned,omitempty"`
 
 	Audited      int64  `json:"audited"` // when all that the instance has was looked at
 	Entries      int    `json:"entries"` // that it had then
@@ -55,20 +52,23 @@ type Status struct {
 }
 
 // Keeper anchors the checkpoints of one log in one instance on a schedule, and looks at all
-// that the instance has under the log's keys. It delays nobody: Run is a goroutine of its own,
-// and the others only take what it has found.
+// that the instance has under the log's keys. It delays nobody: Run has goroutines of its own, one for
+// each of the two, and the others only take what they have found.
 type Keeper struct {
-	cfg  KeeperConfig
-	keys []crypto.PublicKey
-	view *state.View
+	cfg    KeeperConfig
+	keys   []crypto.PublicKey
+	view   *state.View
+	ledger *Ledger // as opened returns it
 
-	// Of the goroutine that runs.
-	ledger    *Ledger
-	due       time.Time // when the newest checkpoint is to be anchored
-	auditDue  time.Time
-	again     time.Time // when the queue is tried again
-	pause     time.Duration
-	refused   sized // the largest tree that the instance refused, and since when it refuses
+	// Of the goroutine that anchors.
+	due    time.Time // when the newest checkpoint is to be anchored
+	again  time.Time // when the queue is tried again
+	pause  time.Duration
+	pinned *pinned // nil: it has not been read
+	kept   bool    // the folder has the keys
+
+	auditDue time.Time // of the goroutine that audits
+
 	mu        sync.Mutex
 	status    Status
 	findings  []audit.Finding
@@ -103,20 +103,34 @@ const (
 	lastPause  = 10 * time.Minute
 )
 
-// Run anchors and audits until the context ends.
+// Run anchors and audits until the context ends. Audits have a goroutine of their own: one that takes
+// long delays no anchor.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.view.Close()
-	for ctx.Err() == nil {
-		now := k.cfg.Now()
-		if !now.Before(k.due) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() {
+		k.repeat(ctx, func() {
+			if !k.cfg.Now().Before(k.auditDue) {
+				k.audit(ctx)
+			}
+		})
+	})
+	k.resume()
+	k.repeat(ctx, func() {
+		if !k.cfg.Now().Before(k.due) {
 			k.collect()
 		}
-		if !now.Before(k.again) {
+		if !k.cfg.Now().Before(k.again) {
 			k.submit(ctx)
 		}
-		if !now.Before(k.auditDue) {
-			k.audit(ctx)
-		}
+	})
+}
+
+// repeat calls look again and again until the context ends.
+func (k *Keeper) repeat(ctx context.Context, look func()) {
+	for ctx.Err() == nil {
+		look()
 		if wait.For(ctx, min(lookEvery, k.cfg.Every)) != nil {
 			return
 		}
@@ -126,9 +140,11 @@ func (k *Keeper) Run(ctx context.Context) {
 // Once anchors what is there now, and audits.
 func (k *Keeper) Once(ctx context.Context) {
 	defer k.view.Close()
+	k.resume()
 	k.collect()
 	k.submit(ctx)
 	k.audit(ctx)
+	k.count()
 }
 
 // Status returns what was done last.
@@ -158,183 +174,4 @@ func said(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// folder opens the folder, which is made with the first checkpoint.
-func (k *Keeper) folder() (err error) {
-	if k.ledger.Folder == nil {
-		k.ledger.Folder, err = NewFolder(k.cfg.Dir, k.cfg.Name, k.cfg.Origin)
-	}
-	return err
-}
-
-// collect puts the newest checkpoint into the queue, unless it is anchored.
-func (k *Keeper) collect() {
-	signed, _ := k.cfg.Newest()
-	if signed == nil {
-		return // it is looked for again
-	}
-	err := k.folder()
-	if err == nil {
-		_, err = k.ledger.signer(signed)
-	}
-	has := false
-	if err == nil {
-		has, err = k.ledger.Folder.Has(signed)
-	}
-	if err == nil && !has {
-		err = k.ledger.Folder.enqueue(signed)
-	}
-	k.due = k.cfg.Now().Add(k.cfg.Every)
-	if err != nil {
-		k.set(func(s *Status) { s.Trouble = err.Error() })
-	}
-	k.count()
-}
-
-// count says how much is anchored and how much waits.
-func (k *Keeper) count() {
-	if k.ledger.Folder == nil {
-		return
-	}
-	size, at, err := k.ledger.newest()
-	waiting, err2 := k.ledger.Folder.files("queue", ".note")
-	if err := errors.Join(err, err2); err != nil {
-		k.set(func(s *Status) { s.Trouble = err.Error() })
-		return
-	}
-	since := time.Time{}
-	for _, w := range waiting {
-		if w.size > size && (since.IsZero() || w.time.Before(since)) {
-			since = w.time
-		}
-	}
-	if r := k.refused; !r.time.IsZero() && r.size > size && (since.IsZero() || r.time.Before(since)) {
-		since = r.time // what was refused is not anchored
-	}
-	k.set(func(s *Status) {
-		s.Size, s.Time, s.Since, s.Queued = size, 0, 0, len(waiting)
-		if size >= 0 {
-			s.Time = at.Unix()
-		}
-		if !since.IsZero() {
-			s.Since = since.Unix()
-		}
-	})
-}
-
-// submit anchors what waits, the newest first, until the instance fails.
-func (k *Keeper) submit(ctx context.Context) {
-	if k.ledger.Folder == nil {
-		return
-	}
-	waiting, err := k.ledger.Folder.files("queue", ".note")
-	if err == nil && len(waiting) == 0 {
-		return
-	}
-	for err == nil && len(waiting) > 0 && ctx.Err() == nil {
-		w := waiting[len(waiting)-1]
-		waiting = waiting[:len(waiting)-1]
-		err = k.submitOne(ctx, w)
-		k.count()
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		k.pause = min(max(firstPause, 2*k.pause), lastPause)
-		k.again = k.cfg.Now().Add(k.pause)
-	} else {
-		k.pause = 0
-	}
-	k.set(func(s *Status) { s.Trouble = said(err) })
-}
-
-// submitOne anchors a checkpoint. What can never be anchored does not wait any more.
-func (k *Keeper) submitOne(ctx context.Context, w sized) error {
-	signed, err := regular.ReadSome(w.path, proofs.MaxNoteSize+1)
-	if err != nil {
-		return err
-	}
-	_, _, err = k.ledger.Submit(ctx, signed)
-	if err != nil && !errors.Is(err, rekor.ErrRefused) && !errors.Is(err, ErrNotSigned) {
-		return err
-	}
-	if err != nil {
-		if k.refused.time.IsZero() || w.time.Before(k.refused.time) {
-			k.refused.time = w.time
-		}
-		k.refused.size = max(k.refused.size, w.size)
-	} else if w.size >= k.refused.size {
-		k.refused = sized{}
-	}
-	return errors.Join(err, os.Remove(w.path))
-}
-
-// audit looks at all that the instance has, once the leaves of the newest checkpoint are here.
-func (k *Keeper) audit(ctx context.Context) {
-	signed, judged := k.cfg.Newest()
-	if signed == nil {
-		return
-	}
-	c, err := k.cfg.Policy.OpenCheckpoint(signed)
-	if err != nil || c.Origin != k.cfg.Origin || judged < c.Tree.N {
-		return
-	}
-	k.auditDue = k.cfg.Now().Add(min(k.cfg.Audit, lastPause))
-	if err := k.folder(); err != nil {
-		k.set(func(s *Status) { s.AuditTrouble = err.Error() })
-		return
-	}
-	lock, err := k.ledger.Folder.Lock()
-	if err != nil {
-		k.set(func(s *Status) { s.AuditTrouble = err.Error() })
-		return
-	}
-	defer func() { _ = lock.Release() }()
-	other, keyErr := k.ledger.KeyChanged(ctx)
-	entries, partly := k.ledger.Entries(ctx)
-	log := &Log{Policy: k.cfg.Policy, Checkpoint: c, Leaves: ViewLeaves(k.view)}
-	all, strange, err := k.ledger.Judge(ctx, log, entries)
-	if ctx.Err() != nil {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := &k.status
-	s.OtherKey = other != ""
-	s.AuditTrouble = said(errors.Join(partly, err, keyErr))
-	if s.OtherKey {
-		s.AuditTrouble = said(errors.Join(partly, err, fmt.Errorf("%s shows a public key that is not among those that are trusted: has it been rotated? It is believed only once you put it into the configuration", k.cfg.Name)))
-	}
-	if err != nil && !errors.Is(err, ErrNoReceipt) {
-		return
-	}
-	if s.Open, s.Orphans = 0, 0; partly == nil {
-		s.Audited, s.Entries = k.cfg.Now().Unix(), len(all)
-		k.auditDue = k.cfg.Now().Add(k.cfg.Audit)
-	}
-	for _, j := range all {
-		switch j.Verdict {
-		case anchor.Open:
-			s.Open++
-		case anchor.Orphan:
-			s.Orphans++
-		}
-	}
-	k.findings, k.strange, k.unclaimed = Findings(k.cfg.Name, log, all), strange, true
-}
-
-// ViewLeaves reads leaves from a state that somebody else writes.
-func ViewLeaves(view *state.View) func(ctx context.Context, from, to int64, each func(proofs.Hash) error) error {
-	return func(ctx context.Context, from, to int64, each func(proofs.Hash) error) error {
-		return view.At(ctx, func(r *state.Reader) error { return ReaderLeaves(r)(ctx, from, to, each) })
-	}
-}
-
-// ReaderLeaves reads leaves from a state.
-func ReaderLeaves(r *state.Reader) func(ctx context.Context, from, to int64, each func(proofs.Hash) error) error {
-	return func(ctx context.Context, from, to int64, each func(proofs.Hash) error) error {
-		return r.Leaves(ctx, from, to, func(leaf state.Leaf) error { return each(proofs.LeafHash(leaf.Entry())) })
-	}
 }

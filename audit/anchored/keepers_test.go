@@ -1,6 +1,7 @@
 package anchored
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net/http"
@@ -19,10 +20,14 @@ type keepers struct {
 	rekor  *rekortest.Ledger
 	key    string // file with Rekor's key
 	signer *proofs.Signer
+	other  *proofs.Signer // of the log, with Ed25519
 	policy *proofs.Policy
 	dir    string
 	size   int64 // of the log's tree
 	now    time.Time
+
+	unsigned bool   // the log signs with the other key alone
+	url      string // of what stands before Rekor; empty: nothing does
 }
 
 func newKeepers(t *testing.T, status int) *keepers {
@@ -32,7 +37,9 @@ func newKeepers(t *testing.T, status int) *keepers {
 	var err error
 	k.signer, err = proofs.GenerateSigner(rand.Reader, "log.example", proofs.ECDSA)
 	k.must(err)
-	k.policy, err = proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", k.signer.Key()))
+	k.other, err = proofs.GenerateSigner(rand.Reader, "log.example", proofs.Ed25519)
+	k.must(err)
+	k.policy, err = proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nlog %v\nquorum none\n", k.other.Key(), k.signer.Key()))
 	k.must(err)
 	return k
 }
@@ -44,16 +51,29 @@ func (k *keepers) must(err error) {
 	}
 }
 
+// tree is what the log shows.
+func (k *keepers) tree() proofs.Tree {
+	return proofs.Tree{N: k.size, Hash: proofs.Hash{byte(k.size)}}
+}
+
+// note is a checkpoint of the log.
+func (k *keepers) note(tree proofs.Tree, signer *proofs.Signer) []byte {
+	n := proofs.Note{Text: proofs.Checkpoint{Origin: "log.example", Tree: tree}.String()}
+	sig, err := signer.Sign(n.Text, 0)
+	k.must(err)
+	n.Signatures = []proofs.Signature{sig}
+	return n.Marshal()
+}
+
 // open returns a keeper, as a process that starts has it.
 func (k *keepers) open() *Keeper {
 	keeper, err := NewKeeper(KeeperConfig{
-		Config: Config{Name: "r", URL: k.rekor.URL(), Version: 2, Keys: []string{k.key}}, Dir: k.dir, Policy: k.policy, Origin: "log.example",
+		Config: Config{Name: "r", URL: cmp.Or(k.url, k.rekor.URL()), Version: 2, Keys: []string{k.key}}, Dir: k.dir, Policy: k.policy, Origin: "log.example",
 		Newest: func() ([]byte, int64) {
-			n := proofs.Note{Text: proofs.Checkpoint{Origin: "log.example", Tree: proofs.Tree{N: k.size, Hash: proofs.Hash{byte(k.size)}}}.String()}
-			sig, err := k.signer.Sign(n.Text, 0)
-			k.must(err)
-			n.Signatures = []proofs.Signature{sig}
-			return n.Marshal(), 0
+			if k.unsigned {
+				return k.note(k.tree(), k.other), 0
+			}
+			return k.note(k.tree(), k.signer), 0
 		},
 		State: k.t.TempDir(), Now: func() time.Time { return k.now },
 	})

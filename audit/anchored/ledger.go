@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -82,23 +84,26 @@ func (l *Ledger) Verify(r *rekor.Receipt) (*rekor.Anchor, error) {
 	return r.Verify(key, l.Keys)
 }
 
-// newest returns the largest tree of which there is a receipt that verifies, and when it was
-// written; -1: none. Anybody's files may lie among the receipts, under any names.
-func (l *Ledger) newest() (size int64, written time.Time, err error) {
-	files, err := l.Folder.files("receipts", ".json")
+// has reports whether there is a receipt of a checkpoint that verifies, and when it was written.
+// Anybody's files may lie among the receipts, under any names.
+func (l *Ledger) has(note proofs.Note, c proofs.Checkpoint) (written time.Time, ok bool, err error) {
+	path := l.Folder.receiptFile(note, c)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, false, nil
+	}
 	if err != nil {
-		return -1, time.Time{}, err
+		return time.Time{}, false, err
 	}
-	for _, file := range slices.Backward(files) {
-		r, err := ReadReceipt(file.path)
-		if err != nil {
-			continue
-		}
-		if a, err := l.Verify(r); err == nil && int64(a.Size) == file.size {
-			return file.size, file.time, nil
-		}
+	r, err := ReadReceipt(path)
+	if err != nil {
+		return time.Time{}, false, nil
 	}
-	return -1, time.Time{}, nil
+	if other, _, err := parseSigned(r.Note); err != nil || other.Text != note.Text {
+		return time.Time{}, false, nil
+	}
+	_, err = l.Verify(r)
+	return info.ModTime(), err == nil, nil
 }
 
 // KeyChanged asks the instance for its public key, and returns it in PEM if it is none of those that

@@ -100,6 +100,12 @@ func TestMonitorAnchors(t *testing.T) {
 	ledgers[0].Set(func(l *rekortest.Ledger) { l.Instead = nil })
 	s.Start(t)
 	runtest.Eventually(t, "what waited is anchored", metrics(label("size", 1)+" 3", label("queued", 1)+" 0", label("unanchored_since_seconds", 1)+" 0"))
+	own, err := filepath.Glob(filepath.Join(dir, "d/anchors/*/*/receipts/*.json"))
+	if err != nil || len(own) < 4 {
+		t.Fatal(own, err)
+	}
+	out, _ = w.run(0, append([]string{"anchor", "verify", "--policy", w.policy, "--dir", filepath.Join(dir, "d/anchors")}, own...)...)
+	w.wantAll(out, "Rekor rekor1 has it", "Rekor rekor2 has it")
 	fits := `tuflog_monitor_anchor_entries{log="one",rekor="rekor1",verdict="consistent"} 2`
 	runtest.Eventually(t, "all of it fits", metrics(fits))
 	for _, name := range anchorRule.FindAllString(string(rules), -1) {

@@ -1,0 +1,209 @@
+package anchored
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/tuflog/tuflog/audit/rekor"
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// opened returns the ledger with its folder, which is made with the first checkpoint.
+func (k *Keeper) opened() (*Ledger, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ledger.Folder == nil {
+		folder, err := NewFolder(k.cfg.Dir, k.cfg.Name, k.cfg.Origin)
+		if err != nil {
+			return nil, err
+		}
+		k.ledger.Folder = folder
+	}
+	return k.ledger, nil
+}
+
+// resume says at once what was so when the process before this one ended.
+func (k *Keeper) resume() {
+	if _, err := os.Stat(folderPath(k.cfg.Dir, k.cfg.Name, k.cfg.Origin)); err == nil {
+		k.count()
+	}
+}
+
+// trouble says why nothing can be anchored now.
+func (k *Keeper) trouble(err error) { k.set(func(s *Status) { s.Trouble = err.Error() }) }
+
+// remembered returns the ledger, and what is remembered of what was anchored.
+func (k *Keeper) remembered() (*Ledger, *pinned, error) {
+	l, err := k.opened()
+	if err != nil {
+		return nil, nil, err
+	}
+	if k.pinned == nil {
+		if k.pinned, err = l.Folder.pinned(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return l, k.pinned, nil
+}
+
+// collect puts the newest checkpoint into the queue, unless it is anchored.
+func (k *Keeper) collect() {
+	signed, _ := k.cfg.Newest()
+	if signed == nil {
+		return // it is looked for again
+	}
+	k.due = k.cfg.Now().Add(k.cfg.Every)
+	err := k.collectOne(signed)
+	k.count()
+	if err != nil {
+		k.trouble(err)
+		return
+	}
+	k.set(func(s *Status) {
+		if s.Queued == 0 {
+			s.Trouble = "" // of an attempt that is over
+		}
+	})
+}
+
+func (k *Keeper) collectOne(signed []byte) error {
+	note, c, err := parseSigned(signed)
+	if err != nil || c.Origin != k.cfg.Origin {
+		return err
+	}
+	l, p, err := k.remembered()
+	if err != nil {
+		return err
+	}
+	_, err = l.signer(signed)
+	k.set(func(s *Status) { s.Unsigned = err != nil })
+	if err != nil {
+		if p.lost(c.Tree.N, k.cfg.Now()) {
+			err = errors.Join(err, l.Folder.savePinned(p))
+		}
+		return err
+	}
+	written, ok, err := l.has(note, c)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return k.pin(l, p, c.Tree.N, digestOf(note), written)
+	}
+	return l.Folder.enqueue(signed, func(gone sized) error {
+		if !p.lost(gone.size, gone.time) {
+			return nil
+		}
+		return l.Folder.savePinned(p)
+	})
+}
+
+// pin notes that a checkpoint of the log is anchored.
+func (k *Keeper) pin(l *Ledger, p *pinned, size int64, digest string, at time.Time) error {
+	if !p.anchored(size, digest, at) {
+		return nil
+	}
+	return l.Folder.savePinned(p)
+}
+
+// count says how much is anchored and how much waits.
+func (k *Keeper) count() {
+	l, p, err := k.remembered()
+	if err != nil {
+		k.trouble(err)
+		return
+	}
+	waiting, err := l.Folder.files("queue", ".note")
+	if err != nil {
+		k.trouble(err)
+		return
+	}
+	size, at := p.Size, p.Time
+	if newest, _ := k.cfg.Newest(); newest != nil {
+		// A tree that is larger than the log's is none of the log, as after its state was lost.
+		if _, c, err := parseSigned(newest); err == nil && c.Tree.N < size {
+			size, at = -1, 0
+		}
+	}
+	since := int64(0)
+	first := func(of, t int64) {
+		if of > size && t != 0 && (since == 0 || t < since) {
+			since = t
+		}
+	}
+	for _, w := range waiting {
+		first(w.size, w.time.Unix())
+	}
+	first(p.GoneSize, p.GoneTime)
+	k.set(func(s *Status) { s.Size, s.Time, s.Since, s.Queued = size, at, since, len(waiting) })
+}
+
+// submitFor is how long checkpoints are submitted at a time, before it is looked whether there is a newer
+// one: two requests that take as long as they may.
+const submitFor = 2 * rekor.DefaultTimeout
+
+// submit anchors what waits, the newest first, until the instance fails or the time is over.
+func (k *Keeper) submit(ctx context.Context) {
+	l, p, err := k.remembered()
+	if err != nil {
+		k.trouble(err)
+		return
+	}
+	waiting, err := l.Folder.files("queue", ".note")
+	if err == nil && len(waiting) == 0 {
+		return
+	}
+	for began := time.Now(); err == nil && len(waiting) > 0 && ctx.Err() == nil && time.Since(began) < submitFor; {
+		w := waiting[len(waiting)-1]
+		waiting = waiting[:len(waiting)-1]
+		err = k.submitOne(ctx, l, p, w)
+		k.count()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		k.pause = min(max(firstPause, 2*k.pause), lastPause)
+		k.again = k.cfg.Now().Add(k.pause)
+	} else {
+		k.pause = 0
+	}
+	k.set(func(s *Status) { s.Trouble = said(err) })
+}
+
+// submitOne anchors a checkpoint. What can never be anchored does not wait any more.
+func (k *Keeper) submitOne(ctx context.Context, l *Ledger, p *pinned, w sized) error {
+	signed, err := regular.ReadSome(w.path, proofs.MaxNoteSize+1)
+	if err != nil {
+		return err
+	}
+	_, _, err = l.Submit(ctx, signed)
+	switch {
+	case err == nil:
+		err = k.keepInstance()
+		if note, c, err2 := parseSigned(signed); err2 == nil {
+			err = errors.Join(err, k.pin(l, p, c.Tree.N, digestOf(note), k.cfg.Now()))
+		}
+	case errors.Is(err, rekor.ErrRefused) || errors.Is(err, ErrNotSigned):
+		if p.lost(w.size, w.time) {
+			err = errors.Join(err, l.Folder.savePinned(p))
+		}
+	default:
+		return err
+	}
+	return errors.Join(err, os.Remove(w.path))
+}
+
+// keepInstance keeps the keys of the configuration beside the receipts, so that these can be verified
+// by them alone. It is called once the instance has answered as one that has these keys.
+func (k *Keeper) keepInstance() error {
+	if k.kept {
+		return nil
+	}
+	err := WriteInstance(k.cfg.Dir, k.cfg.Config, k.keys)
+	k.kept = err == nil
+	return err
+}
