@@ -171,7 +171,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := runtest.Must(t, "witness", "init", "--dir", w.Path("x"), "--name", "x.example")
+	stranger := runtest.Must(t, "witness", "init", "--dir", w.Path("x"), "--name", "x.example", "--only", "ed25519")
 	w.Write(t, "strict", strings.Replace(string(policy), "quorum witnesses", "witness x "+stranger+"\ngroup more all witnesses x\nquorum more", 1))
 	args[3] = w.Path("strict")
 	if stdout, stderr, code := runtest.Run(t, "bench/logload", args...); code != 1 {

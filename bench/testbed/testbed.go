@@ -16,17 +16,19 @@ type Run func(program string, args ...string) (stdout string, err error)
 type Witness struct {
 	Name string // in policies
 	Dir  string
-	Key  string // its public key
+	Key  string // its Ed25519 public key
 	URL  string // where the log asks it; empty until it is known
 }
 
 // NewWitness makes a witness in a directory that knows the log with a public key. The
-// witness's own key is called NAME.DOMAIN.
+// witness's own keys are called NAME.DOMAIN. It has two, as witnesses have, and
+// policies name the first: verifiers pass over what they do not ask for.
 func NewWitness(run Run, dir, name, domain, log string) (Witness, error) {
 	key, err := run("witness", "init", "--dir", dir, "--name", name+"."+domain)
 	if err != nil {
 		return Witness{}, err
 	}
+	key, _, _ = strings.Cut(key, "\n")
 	_, err = run("witness", "log", "add", "--dir", dir, log)
 	return Witness{Name: name, Dir: dir, Key: key}, err
 }

@@ -34,8 +34,12 @@ func tuflog(program string, mldsa bool) starter {
 			return nil, err
 		}
 		state := filepath.Join(dir, "w")
+		var only []string
+		if !mldsa {
+			only = []string{"--only", "ed25519"}
+		}
 		for _, args := range [][]string{
-			{"init", "--dir", state, "--name", "witness.example/load", fmt.Sprintf("--ml-dsa=%t", mldsa)},
+			append([]string{"init", "--dir", state, "--name", "witness.example/load"}, only...),
 			{"log", "import", "--dir", state, file},
 		} {
 			if _, err := process.Output(ctx, program, args...); err != nil {

@@ -78,7 +78,7 @@ func TestWitnessURLWithoutScheme(t *testing.T) {
 	dir := t.TempDir()
 	l := filepath.Join(dir, "l")
 	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example")
-	witness := runtest.Must(t, "witness", "init", "--dir", filepath.Join(dir, "w"), "--name", "w.example")
+	witness := runtest.Must(t, "witness", "init", "--dir", filepath.Join(dir, "w"), "--name", "w.example", "--only", "ed25519")
 	policy := write(t, "policy", "log "+vkey+"\nwitness w "+witness+" 127.0.0.1:7380\nquorum w\n", 0o600)
 	_, stderr, code := runtest.Run(t, "logserver", "serve", "--dir", l, "--policy", policy, "--listen", "127.0.0.1:0")
 	if want := `witness w: "127.0.0.1:7380" is not an http or https URL`; code != 2 || !strings.Contains(stderr, want) {

@@ -72,7 +72,7 @@ func (w *reloading) reload() {
 // changes: the policy gets another witness, without which there is no quorum any more, and the
 // registration token and the labels change.
 func (w *reloading) changes() {
-	key := runtest.Must(w.t, "witness", "init", "--dir", w.Path("w4"), "--name", "w4.example")
+	key := runtest.Must(w.t, "witness", "init", "--dir", w.Path("w4"), "--name", "w4.example", "--only", "ed25519")
 	runtest.Must(w.t, "witness", "log", "add", "--dir", w.Path("w4"), w.read("log/log.vkey"))
 	w.fourth = runtest.Serve(w.t, "witness", "serve", "--dir", w.Path("w4"))
 	changed := strings.Replace(w.policy, "group witnesses 2 w1 w2 w3", fmt.Sprintf("witness w4 %s %s\ngroup some 2 w1 w2 w3\ngroup witnesses all some w4", key, w.fourth.URL), 1)

@@ -19,7 +19,7 @@ import (
 
 type initFlags struct {
 	dir, name, ledger string
-	mldsa             bool
+	only              string
 	agent, sshKey     string
 }
 
@@ -27,16 +27,19 @@ func newInit() *cobra.Command {
 	var flags initFlags
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --name NAME",
-		Short: "Make a new witness: a key, an empty state and an empty ledger",
+		Short: "Make a new witness: keys, an empty state and an empty ledger",
 		Long: `Init makes a new witness in a directory, which it creates if necessary, and prints
-the witness's public key. The name goes into the key and cannot be changed: a
-URL without a scheme that identifies the witness, not necessarily reachable.
+the witness's public keys, one a line. The name goes into the keys and cannot be
+changed: a URL without a scheme that identifies the witness, not necessarily
+reachable.
 
-With --ml-dsa it makes a second key, of type ML-DSA-44, and every answer carries
-a cosignature by each. With --ssh-agent the first key is not made but taken from
-an ssh-agent: a new Ed25519 key that must never be used for another purpose.`,
+It makes two keys, and every answer carries a cosignature by each: Ed25519, which
+every verifier knows, and ML-DSA-44, which withstands quantum computers. A policy can
+name either or both. --only makes one of them. With --ssh-agent the Ed25519 key is not
+made but taken from an ssh-agent: a new key that must never be used for another
+purpose.`,
 		Example: `  witness init --dir ./w1 --name witness.example/w1
-  witness init --dir ./w2 --name witness.example/w2 --ml-dsa`,
+  witness init --dir ./w2 --name witness.example/w2 --only ed25519`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			vkeys, err := initialize(flags)
@@ -44,7 +47,7 @@ an ssh-agent: a new Ed25519 key that must never be used for another purpose.`,
 				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), vkeys)
-			fmt.Fprintf(cmd.ErrOrStderr(), next, printable.ShellWord(flags.dir), serveWith(flags))
+			fmt.Fprintf(cmd.ErrOrStderr(), next, printable.ShellWord(flags.dir), serveWith(flags), policyLines(vkeys))
 			return nil
 		},
 	}
@@ -52,7 +55,7 @@ an ssh-agent: a new Ed25519 key that must never be used for another purpose.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.name, "name", "", "name of the witness (required)")
 	f.StringVar(&flags.ledger, "ledger", "", "directory of the ledger (default DIR.ledger)")
-	f.BoolVar(&flags.mldsa, "ml-dsa", false, "make an ML-DSA-44 key beside the Ed25519 key")
+	f.StringVar(&flags.only, "only", "", "make one key of this type only: ed25519 or ml-dsa-44")
 	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that has the Ed25519 key")
 	f.StringVar(&flags.sshKey, "ssh-key", "", "fingerprint of the key in the agent, SHA256:…, if it has several")
 	required(cmd, "name")
@@ -64,9 +67,31 @@ Next: for every log to be cosigned
   witness log add --dir %s --url URL-OF-THE-LOG KEY-OF-THE-LOG
 then
   witness serve %s
-and hand out the key above, with the witness's URL: a log asks only the witnesses
-that its policy lists.
-`
+and hand out the keys above, with the witness's URL: a log asks only the witnesses
+that its policy lists. In a policy:
+%s`
+
+// policyLines are lines of a policy for the public keys of one witness, which counts
+// once, whichever of its keys has cosigned.
+func policyLines(vkeys string) string {
+	var lines, names string
+	all := strings.Fields(vkeys)
+	for _, vkey := range all {
+		name := "w"
+		if k, err := proofs.ParseKey(vkey); err == nil && len(all) > 1 {
+			name += "-" + keyTypes[k.Algorithm()]
+		}
+		lines += fmt.Sprintf("  witness %s %s URL-OF-THE-WITNESS\n", name, vkey)
+		names += " " + name
+	}
+	if len(all) > 1 {
+		lines += "  group w any" + names + "\n"
+	}
+	return lines
+}
+
+// keyTypes are the types of a witness's keys, as --only has them.
+var keyTypes = map[proofs.Algorithm]string{proofs.CosignatureV1: "ed25519", proofs.MLDSA44: "ml-dsa-44"}
 
 // serveWith returns the flags with which the new witness is served.
 func serveWith(flags initFlags) string {
@@ -118,8 +143,13 @@ func initialize(flags initFlags) (vkeys string, err error) {
 // makeKeys makes the private keys, and finds the one in an agent. The public keys are
 // those of both.
 func makeKeys(flags initFlags) (keys []proofs.Key, signers []*proofs.Signer, err error) {
+	made := func(alg proofs.Algorithm) bool { return flags.only == "" || flags.only == keyTypes[alg] }
 	var algorithms []proofs.Algorithm
 	switch {
+	case flags.only != "" && !made(proofs.CosignatureV1) && !made(proofs.MLDSA44):
+		return nil, nil, fmt.Errorf("--only %q: want ed25519 or ml-dsa-44", flags.only)
+	case flags.agent != "" && !made(proofs.CosignatureV1):
+		return nil, nil, errors.New("--ssh-agent has the Ed25519 key, which --only leaves out")
 	case flags.agent != "":
 		k, err := agentKey(flags)
 		if err != nil {
@@ -128,15 +158,17 @@ func makeKeys(flags initFlags) (keys []proofs.Key, signers []*proofs.Signer, err
 		keys = append(keys, k)
 	case flags.sshKey != "":
 		return nil, nil, errors.New("--ssh-key needs --ssh-agent")
-	default:
+	case made(proofs.CosignatureV1):
 		algorithms = append(algorithms, proofs.CosignatureV1)
 	}
-	if flags.mldsa {
+	if made(proofs.MLDSA44) {
 		algorithms = append(algorithms, proofs.MLDSA44)
 	}
 	for _, alg := range algorithms {
 		signer, err := proofs.GenerateSigner(nil, flags.name, alg)
-		if err != nil {
+		if err != nil && alg == proofs.MLDSA44 && len(flags.name) > proofs.MaxCosignerName {
+			return nil, nil, fmt.Errorf("%w (--only ed25519 makes no such key)", err)
+		} else if err != nil {
 			return nil, nil, err
 		}
 		keys, signers = append(keys, signer.Key()), append(signers, signer)

@@ -62,7 +62,7 @@ func eventually(t *testing.T, f func() error) {
 	}
 }
 
-// newWitness initializes a witness and returns its directory and key.
+// newWitness initializes a witness and returns its directory and its Ed25519 key.
 func newWitness(t testing.TB) (dir string, key proofs.Key) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "w")
@@ -71,8 +71,8 @@ func newWitness(t testing.TB) (dir string, key proofs.Key) {
 
 func initWitness(t testing.TB, dir string) proofs.Key {
 	t.Helper()
-	vkey := mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1")
-	key, err := proofs.ParseKey(strings.TrimSuffix(vkey, "\n"))
+	vkey, _, _ := strings.Cut(mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1"), "\n")
+	key, err := proofs.ParseKey(vkey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestInit(t *testing.T) {
 	if key.Name() != "witness.example/w1" || key.Algorithm() != proofs.CosignatureV1 {
 		t.Fatalf("key is %v", key)
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "witness.vkey")); err != nil || string(b) != key.String()+"\n" {
+	if b, err := os.ReadFile(filepath.Join(dir, "witness.vkey")); err != nil || !strings.HasPrefix(string(b), key.String()+"\nwitness.example/w1+") || strings.Count(string(b), "\n") != 2 {
 		t.Fatalf("witness.vkey has %q, %v", b, err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, "witness.key")); err != nil || info.Mode().Perm() != 0o600 {
@@ -193,23 +193,41 @@ func TestInit(t *testing.T) {
 	mustRefuse(t, "not overwritten", "init", "--dir", dir, "--name", "witness.example/w1")
 	mustRefuse(t, "name", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "a b")
 	mustRefuse(t, "leave out the scheme: w.example", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "https://w.example")
+	mustRefuse(t, "want ed25519 or ml-dsa-44", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "w.example", "--only", "rsa")
+	for only, algorithm := range map[string]proofs.Algorithm{"ed25519": proofs.CosignatureV1, "ml-dsa-44": proofs.MLDSA44} {
+		one := filepath.Join(t.TempDir(), "w")
+		key, err := proofs.ParseKey(strings.TrimSuffix(mustRun(t, "init", "--dir", one, "--name", "w.example", "--only", only), "\n"))
+		if err != nil || key.Algorithm() != algorithm {
+			t.Errorf("--only %s makes %v, %v", only, key, err)
+		}
+		if got := mustRun(t, "key", "--dir", one); strings.Count(got, "\n") != 1 || !strings.Contains(got, "  ok\n") {
+			t.Errorf("--only %s: key prints %q", only, got)
+		}
+	}
 	made := filepath.Join(t.TempDir(), "w")
 	if r := runProgram(t, "init", "--dir", made, "--name", "w.example", "--ledger", made+"2"); !strings.Contains(r.stderr, "witness serve --dir "+made+" --ledger "+made+"2\n") {
 		t.Errorf("init says %q", r.stderr)
+	} else {
+		// Its lines make a policy, with either key.
+		_, lines, _ := strings.Cut(r.stderr, "In a policy:\n")
+		log := witnesstest.NewLog(t, "log.example")
+		if p, err := proofs.ParsePolicy([]byte("log " + log.Key().String() + "\n" + lines + "quorum w\n")); err != nil || len(p.Witnesses) != 2 {
+			t.Errorf("init says %q, which makes the policy %v, %v", r.stderr, p, err)
+		}
 	}
 	mustRefuse(t, `required flag(s) "name"`, "init", "--dir", t.TempDir())
 	// ML-DSA-44 cosignatures cannot have a name that Ed25519 ones can: nothing is
 	// left behind, so a shorter one can be given.
 	long := filepath.Join(t.TempDir(), "w")
-	mustRefuse(t, "name of 260 bytes", "init", "--dir", long, "--name", "w.example/"+strings.Repeat("x", 250), "--ml-dsa")
+	mustRefuse(t, "name of 260 bytes", "init", "--dir", long, "--name", "w.example/"+strings.Repeat("x", 250))
 	if _, err := os.Lstat(long); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("init that refuses leaves %s: %v", long, err)
 	}
-	mustRun(t, "init", "--dir", long, "--name", "w.example", "--ml-dsa")
+	mustRun(t, "init", "--dir", long, "--name", "w.example")
 	if err := os.Remove(filepath.Join(long, "witness.key")); err != nil {
 		t.Fatal(err)
 	}
-	mustRefuse(t, "witness-mldsa.key exists already and is not overwritten", "init", "--dir", long, "--name", "w.example", "--ml-dsa")
+	mustRefuse(t, "witness-mldsa.key exists already and is not overwritten", "init", "--dir", long, "--name", "w.example")
 	if _, err := os.Lstat(filepath.Join(long, "witness.key")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("init that refuses leaves a key: %v", err)
 	}

@@ -53,7 +53,7 @@ func get(t *testing.T, url string) (status int, body string) {
 
 func TestTwoKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "w")
-	lines := strings.Split(mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1", "--ml-dsa"), "\n")
+	lines := strings.Split(mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1"), "\n")
 	if len(lines) != 3 {
 		t.Fatalf("init printed %q", lines)
 	}
@@ -187,7 +187,12 @@ func TestSSHAgent(t *testing.T) {
 	}
 	fingerprint := refused.stderr[strings.LastIndex(refused.stderr, "SHA256:"):]
 	fingerprint, _, _ = strings.Cut(fingerprint, " ")
-	key, err := proofs.ParseKey(strings.TrimSpace(mustRun(t, append(init, "--ssh-key", fingerprint)...)))
+	mustRefuse(t, "--only leaves out", append(init, "--ssh-key", fingerprint, "--only", "ml-dsa-44")...)
+	first, second, _ := strings.Cut(mustRun(t, append(init, "--ssh-key", fingerprint)...), "\n")
+	if k, err := proofs.ParseKey(strings.TrimSpace(second)); err != nil || k.Algorithm() != proofs.MLDSA44 {
+		t.Errorf("the second key is %q, %v", second, err)
+	}
+	key, err := proofs.ParseKey(first)
 	if err != nil {
 		t.Fatal(err)
 	}

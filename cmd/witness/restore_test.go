@@ -159,9 +159,20 @@ func copyDir(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	// CopyFS is generous with permissions.
-	if err := os.Chmod(filepath.Join(to, "witness.key"), 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, name := range []string{"witness.key", "witness-mldsa.key"} {
+		if err := os.Chmod(filepath.Join(to, name), 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func mustRead(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return string(b)
 }
 
 func replaceDir(t *testing.T, dir, by string) {
@@ -270,7 +281,15 @@ func TestEmptiedState(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := sqlite.Create(r.dir, r.key); err != nil {
+			var keys []proofs.Key
+			for vkey := range strings.Lines(mustRead(t, filepath.Join(r.dir, "witness.vkey"))) {
+				key, err := proofs.ParseKey(strings.TrimSpace(vkey))
+				if err != nil {
+					t.Fatal(err)
+				}
+				keys = append(keys, key)
+			}
+			if err := sqlite.Create(r.dir, keys...); err != nil {
 				t.Fatal(err)
 			}
 			add := []string{"log", "add", "--dir", r.dir, r.log.Key().String()}

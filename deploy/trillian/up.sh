@@ -258,7 +258,7 @@ make_witnesses() {
 		if ! "$dir/bin/witness" log list --dir "$at" | grep -qF "${log%%+*}"; then
 			"$dir/bin/witness" log add --dir "$at" "$log" >>"$dir/logs/init.log" 2>&1
 		fi
-		policy+=$'\n'"witness w$i $(cat "$at/witness.vkey") http://127.0.0.1:$(witness "$i")"
+		policy+=$'\n'"witness w$i $(head -n 1 "$at/witness.vkey") http://127.0.0.1:$(witness "$i")"
 		start "witness-$i" "$(witness "$i")" witness serve --dir "$at" --listen "127.0.0.1:$(witness "$i")"
 	done
 	policy+=$'\n'"group witnesses 2 w1 w2 w3"$'\n'"quorum witnesses"

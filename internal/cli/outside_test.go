@@ -87,7 +87,7 @@ func TestWhatComesFromOutside(t *testing.T) {
 	_, root := vendor.File("root")
 	write("1.root.json", root)
 	logKey := runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log")
-	witnessKey := runtest.Must(t, "witness", "init", "--dir", path("witness"), "--name", "w.example")
+	witnessKey := runtest.Must(t, "witness", "init", "--dir", path("witness"), "--name", "w.example", "--only", "ed25519")
 	policy := write("policy", fmt.Appendf(nil, "log %s\nwitness w %s\nquorum w\n", logKey, witnessKey))
 
 	urls := []string{"http://" + password + "@127.0.0.1:1", "http://u:" + password + " @" + host, "http://u:%zz" + password + "@" + host, "http://u:" + password + "/@" + host, "gopher://u:" + password + "@" + host}

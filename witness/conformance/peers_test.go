@@ -125,7 +125,7 @@ var starters = []struct {
 func startOurs(t *testing.T, logs ...proofs.Key) running {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "w")
-	key, err := proofs.ParseKey(runtest.Must(t, "witness", "init", "--dir", dir, "--name", "tuflog.example/w"))
+	key, err := proofs.ParseKey(runtest.Must(t, "witness", "init", "--dir", dir, "--name", "tuflog.example/w", "--only", "ed25519"))
 	if err != nil {
 		t.Fatal(err)
 	}
