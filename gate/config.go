@@ -33,6 +33,7 @@ const (
 	DefaultMaxLifetime   = 14 * 24 * time.Hour
 	DefaultMaxJump       = 100
 	DefaultMaxRoles      = 1024
+	DefaultFetchTimeout  = 10 * time.Second
 	DefaultPerAddress    = 10. // requests a second
 	DefaultPerRepository = 1.  // timestamps a second
 )
@@ -50,12 +51,15 @@ type Config struct {
 	ClientAddressHeader string `toml:"client_address_header"`
 	// MaxBody is how many bytes a staged repository may have; 0: DefaultMaxBody.
 	MaxBody int64 `toml:"max_body"`
+	// FetchTimeout is how long one file may take that is fetched from where a repository is
+	// staged; 0: DefaultFetchTimeout.
+	FetchTimeout time.Duration `toml:"fetch_timeout"`
 	// PerAddress is how many requests a second one address may send, ten times as many at
 	// once; 0: DefaultPerAddress; negative: any number.
 	PerAddress float64 `toml:"max_per_address"`
 	// PerRepository is how many timestamps a second of one repository are judged, ten times as
 	// many at once, and as many again of those that are not signed by a key of the
-	// repository's; 0: DefaultPerRepository; negative: any number.
+	// repository's; and how many are fetched for one address, ten times as many for all; 0: DefaultPerRepository; negative: any number.
 	PerRepository float64            `toml:"max_per_repository"`
 	Repositories  []RepositoryConfig `toml:"repository"`
 }
@@ -136,6 +140,7 @@ func Parse(path string, text []byte) (*Config, error) {
 // anything. The error begins with the key.
 func (c *Config) Check() error {
 	c.Listen, c.MaxBody = cmp.Or(c.Listen, DefaultListen), cmp.Or(c.MaxBody, DefaultMaxBody)
+	c.FetchTimeout = cmp.Or(c.FetchTimeout, DefaultFetchTimeout)
 	c.PerAddress, c.PerRepository = cmp.Or(c.PerAddress, DefaultPerAddress), cmp.Or(c.PerRepository, DefaultPerRepository)
 	switch {
 	case c.Dir == "":
@@ -146,6 +151,8 @@ func (c *Config) Check() error {
 		return errors.New("ssh_key: want ssh_agent, too")
 	case c.MaxBody < 64<<10:
 		return fmt.Errorf("max_body: %d: want 65536 bytes or more", c.MaxBody)
+	case c.FetchTimeout < 100*time.Millisecond || c.FetchTimeout > fetchFor:
+		return fmt.Errorf("fetch_timeout: %v: want 100ms to %v", c.FetchTimeout, fetchFor)
 	case len(c.Repositories) == 0:
 		return errors.New("repository: want a section [[repository]] for each repository that is signed for")
 	case len(c.Repositories) > MaxRepositories:

@@ -38,7 +38,7 @@ func TestGatePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, d := all.Repositories[0], c.Repositories[0]; all.MaxBody != DefaultMaxBody || all.PerAddress != DefaultPerAddress || all.PerRepository != DefaultPerRepository ||
+	if r, d := all.Repositories[0], c.Repositories[0]; all.MaxBody != DefaultMaxBody || all.FetchTimeout != DefaultFetchTimeout || all.PerAddress != DefaultPerAddress || all.PerRepository != DefaultPerRepository ||
 		r.MaxLifetime != d.MaxLifetime || r.MaxJump != d.MaxJump || r.MaxRoles != d.MaxRoles || r.WithoutHashes != d.WithoutHashes {
 		t.Errorf("what is commented out is not the default: %+v", all)
 	}
@@ -48,12 +48,37 @@ func TestGatePage(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf("(%v)", client.DefaultTimeout),
 		fmt.Sprintf("up to %v s later", client.DefaultLate.Seconds()),
-		fmt.Sprintf("may send %v a second; %d requests", DefaultPerAddress, maxBodies),
-		fmt.Sprintf("%d of them of one address, and the slowest", maxBodiesPerAddress),
-		fmt.Sprintf("%d may wait or be\njudged, %d of them", maxWaiting, maxWaitingPerAddress),
 		keyPrefix, strings.TrimSpace(recordHead),
 	} {
 		if !strings.Contains(page, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}
+
+// The table of docs/limits.md has the numbers of the code.
+func TestLimitsPage(t *testing.T) {
+	b, err := os.ReadFile("../docs/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(b), "\n## A gate\n")
+	for _, want := range []string{
+		fmt.Sprintf("| bytes of a header, time for it | %d, %v |", maxHeader, headerFor),
+		fmt.Sprintf("`max_per_address` | – | – | %v/s, %v at once |", DefaultPerAddress, rateOf(DefaultPerAddress).Burst),
+		fmt.Sprintf("| bodies that come | %d | – | %d |", maxBodies, maxBodiesPerAddress),
+		fmt.Sprintf("newest timestamp | %d | %d | – |", maxUploads, maxUploadsPerRepository),
+		fmt.Sprintf("for a URL | %v, %v |", bodyFor, urlFor),
+		fmt.Sprintf("| %d; 413, `too-large` |\n| its files | – | – | – | %d;", DefaultMaxBody, DefaultMaxFiles),
+		fmt.Sprintf("`max_per_repository` | – | %v/s, %v at once |", DefaultPerRepository, rateOf(DefaultPerRepository).Burst),
+		fmt.Sprintf("| timestamps that are fetched | %d | %d | %d of a repository |", maxFetches, maxFetchesPerRepository, maxFetchesPerAddress),
+		fmt.Sprintf("| requests to fetch, `max_per_repository` | – | %v/s, %v at once | %v/s, %v at once |", 10*DefaultPerRepository, 10*rateOf(DefaultPerRepository).Burst, DefaultPerRepository, rateOf(DefaultPerRepository).Burst),
+		fmt.Sprintf("all of a request | %v, %v |", DefaultFetchTimeout, fetchFor),
+		fmt.Sprintf("wait or are judged | %d | %d | %d of a repository |", maxWaiting, maxWaitingPerRepository, maxWaitingPerAddress),
+		fmt.Sprintf("a request in all | %v |", bodyFor+signFor),
+		fmt.Sprintf("%d of them in all, %d MiB", maxBodies+maxUploads+maxWaiting, (maxBodies+maxUploads+maxWaiting)*DefaultMaxBody>>20),
+	} {
+		if !strings.Contains(section, want) {
 			t.Errorf("no %q", want)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +15,6 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/rates"
-	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -40,20 +38,9 @@ type Gate struct {
 	repositories map[tuf.Digest]*repository
 	order        []*repository
 	lock         *lockfile.Lock
-	working      chan struct{} // judgements under way
-	bodies       *room.Room    // requests whose body has not come
-	waiting      *room.Room    // requests whose body has come, which wait or are judged
+	places       places
 	perAddress   *rates.Buckets[string]
 }
-
-// Places for requests whose body is coming, and for those whose body has come, in all and of
-// one address: each may take MaxBody bytes of memory.
-const (
-	maxBodies            = 8
-	maxBodiesPerAddress  = 2
-	maxWaiting           = 8
-	maxWaitingPerAddress = 4
-)
 
 // New opens a gate and its directory, which no other process may use until Close. The key is
 // tried.
@@ -62,8 +49,7 @@ func New(ctx context.Context, cfg *Config, opts Options) (g *Gate, err error) {
 		return nil, err
 	}
 	g = &Gate{
-		cfg: cfg, log: opts.Logger, client: opts.Client, now: opts.Now, repositories: map[tuf.Digest]*repository{},
-		working: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), bodies: room.New(maxBodies, maxBodiesPerAddress), waiting: room.New(maxWaiting, maxWaitingPerAddress),
+		cfg: cfg, log: opts.Logger, client: opts.Client, now: opts.Now, repositories: map[tuf.Digest]*repository{}, places: newPlaces(),
 		perAddress: rates.NewBuckets[string](rateOf(cfg.PerAddress), rates.MaxAddresses),
 	}
 	if g.log == nil {
@@ -119,16 +105,6 @@ func (g *Gate) Close() error { return g.lock.Release() }
 
 // Key returns the public key.
 func (g *Gate) Key() client.Key { return g.key.Public() }
-
-// work takes a place among the judgements under way.
-func (g *Gate) work(ctx context.Context) (leave func(), err error) {
-	select {
-	case g.working <- struct{}{}:
-		return func() { <-g.working }, nil
-	case <-ctx.Done():
-		return nil, refuse(client.CodeBusy, "", "other requests take too long")
-	}
-}
 
 // Statuses returns the status of every repository, in the order of the configuration.
 func (g *Gate) Statuses() []client.Status {

@@ -151,17 +151,10 @@ func TestGateThatHasForgotten(t *testing.T) {
 	w.logged(twin, leaf.Release, tuf.RoleTargets) // as if it had not been seen
 	two, other := w.stage(w.vendor), w.stage(twin)
 	forgotten := w.gates[0]
-	copied := w.path("copy")
-	must(t, os.CopyFS(copied, os.DirFS(filepath.Join(forgotten.dir, "state"))))
+	restore := forgotten.backup()
 	w.wantSigned(forgotten, two)
 	w.wantSigned(w.gates[1], two)
 
-	restore := func() {
-		forgotten.stop()
-		state := filepath.Join(forgotten.dir, "state")
-		must(t, os.RemoveAll(state), os.CopyFS(state, os.DirFS(copied)))
-		forgotten.start()
-	}
 	// Another gate has signed two.
 	restore()
 	w.wantRefused(forgotten, other, verify.CodeSecondPayload, tuf.RoleTimestamp)
@@ -229,16 +222,13 @@ func TestGateThatHasForgottenAndAnEmptySite(t *testing.T) {
 	w.logged(w.vendor, leaf.Release, tuf.RoleTargets)
 	w.logged(twin, leaf.Release, tuf.RoleTargets)
 	two, other := w.stage(w.vendor), w.stage(twin)
-	g, copied := w.gates[0], w.path("copy")
-	state := filepath.Join(g.dir, "state")
-	must(t, os.CopyFS(copied, os.DirFS(state)))
+	g := w.gates[0]
+	restore := g.backup()
 	w.wantSigned(g, two)
 	w.wantSigned(w.gates[1], two)
-	g.stop()
-	must(t, os.RemoveAll(state), os.CopyFS(state, os.DirFS(copied)))
 	w.gates[1].stop()
 	w.gates[2].stop()
-	g.start()
+	restore()
 	w.wantRefused(g, other, client.CodeInDoubt, "")
 	w.served = http.FileServer(http.Dir(two))
 	w.wantRefused(g, other, verify.CodeSecondPayload, tuf.RoleTimestamp)

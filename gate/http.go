@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tuflog/tuflog/gate/client"
-	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -30,8 +29,9 @@ const (
 	signFor   = 90 * time.Second
 	answerFor = bodyFor + signFor + 10*time.Second
 	idleFor   = 2 * time.Minute
-	maxHeader = 16 << 10 // bytes
-	maxURL    = 4 << 10  // bytes of a request that names a URL
+	maxHeader = 16 << 10         // bytes
+	maxURL    = 4 << 10          // bytes of a request that names a URL
+	urlFor    = 10 * time.Second // for those bytes
 )
 
 // NewServer returns an HTTP server for a handler with limits that suit a gate.
@@ -155,89 +155,31 @@ var errSigned = errors.New("signed already")
 func (g *Gate) sign(w http.ResponseWriter, r *http.Request, repository *repository) (a *client.Answer, again bool, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), bodyFor+signFor)
 	defer cancel()
-	var m *tuf.Metadata
-	preview := func(file []byte) error {
-		var err error
-		if m, err = parseTimestamp(file); err != nil {
-			return &verify.Refusal{Code: verify.CodeBadMetadata, Role: tuf.RoleTimestamp, Detail: "the file cannot be read", Err: err}
-		}
-		if a, err = repository.preview(m, g.now()); err == nil && a != nil {
-			err = errSigned
-		}
-		return err
-	}
+	in := &incoming{gate: g, repository: repository, r: r, control: http.NewResponseController(w), address: rates.Client(r, g.cfg.ClientAddressHeader)}
 	var origin fetcher
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case client.MediaTar:
-		origin, err = g.readSent(w, r, preview)
+		origin, err = in.readSent()
 	case client.MediaURL:
-		origin, err = g.readURL(ctx, w, r, repository, preview)
+		origin, err = in.readURL(ctx)
 	default:
 		err = refuse(client.CodeMalformed, "", "content type %q: want %s or %s", tuf.Clip(media), client.MediaTar, client.MediaURL)
 	}
 	if errors.Is(err, errSigned) {
-		return a, true, nil
+		return in.answer, true, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	place, ok := g.waiting.Enter(rates.Client(r, g.cfg.ClientAddressHeader), nil)
+	// The body has come. Its deadline would end what follows.
+	_ = in.control.SetReadDeadline(time.Now().Add(answerFor))
+	leave, ok := enter(g.places.waiting, repository.waiting, repository.cfg.Name, in.address, cancel)
 	if !ok {
 		return nil, false, refuse(client.CodeBusy, "", "too many requests wait")
 	}
-	defer place.Leave()
-	a, err = repository.sign(ctx, m, origin)
-	return a, false, err
-}
-
-// readSent reads a staged repository from the request's body.
-func (g *Gate) readSent(w http.ResponseWriter, r *http.Request, preview func([]byte) error) (fetcher, error) {
-	// Of requests that come slowly the slowest gives up its place.
-	control := http.NewResponseController(w)
-	place, ok := g.bodies.Enter(rates.Client(r, g.cfg.ClientAddressHeader), func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
-	if !ok {
-		return nil, refuse(client.CodeBusy, "", "too many requests are being read")
-	}
-	defer place.Leave()
-	files, err := readTar(r.Body, tarLimits{bytes: g.cfg.MaxBody, files: DefaultMaxFiles}, preview)
-	if err != nil {
-		var refused *verify.Refusal
-		if !errors.As(err, &refused) && !errors.As(err, new(*limited)) && !errors.Is(err, errSigned) {
-			err = refuse(client.CodeBusy, "", "the request did not come whole, or too slowly")
-		}
-		return nil, err
-	}
-	return sent(files), nil
-}
-
-// readURL looks at what is staged at the URL that a request names.
-func (g *Gate) readURL(ctx context.Context, w http.ResponseWriter, r *http.Request, repository *repository, preview func([]byte) error) (fetcher, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxURL))
-	if err != nil {
-		return nil, refuse(client.CodeMalformed, "", "the request has more than %d bytes, or did not come whole", maxURL)
-	}
-	url, err := parseURLRequest(b)
-	if err != nil {
-		return nil, refuse(client.CodeMalformed, "", "%v", err)
-	}
-	if !allowed(repository.cfg.Fetch, url) {
-		return nil, refuse(client.CodeNotAllowed, "", "%q does not begin with a URL that this gate fetches from for the repository", tuf.Clip(fetch.Redacted(url)))
-	}
-	origin := newFetched(url, g.client, g.cfg.MaxBody)
-	leave, err := g.work(ctx)
-	if err != nil {
-		return nil, err
-	}
 	defer leave()
-	file, err := origin.Fetch(ctx, verify.Request{Role: tuf.RoleTimestamp, MaxLength: maxTimestamp})
-	var refused *verify.Refusal
-	switch {
-	case errors.As(err, &refused):
-		return nil, err
-	case err != nil:
-		return nil, &verify.Refusal{Code: verify.CodeNetwork, Role: tuf.RoleTimestamp, Detail: "could not fetch " + timestampName, Err: fetch.RedactError(err)}
-	}
-	return origin, preview(file)
+	a, err = repository.sign(ctx, in.timestamp, origin)
+	return a, false, err
 }
 
 // parseURLRequest reads a request that names a URL.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -15,10 +16,14 @@ import (
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/gate/client"
 	"github.com/tuflog/tuflog/internal/rates"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
+
+// maxAskers is how many addresses that name URLs are remembered.
+const maxAskers = 4096
 
 // repository is a repository that the gate signs for.
 type repository struct {
@@ -31,9 +36,13 @@ type repository struct {
 	keys   []tuf.KeyIdentity // of all gates
 
 	busy     chan struct{} // holds one: who is judging
-	rises    rates.Bucket  // requests with a timestamp that the vendor signed, newer than all before
-	older    rates.Bucket  // with one that is not: it may be published, and anybody's to send
-	stranger rates.Bucket  // others
+	waiting  *room.Room    // its own places, by address
+	fetching *room.Room
+	asked    rates.Bucket           // requests that name a URL
+	askedBy  *rates.Buckets[string] // those of an address
+	rises    rates.Bucket           // requests with a timestamp that the vendor signed, newer than all before
+	older    rates.Bucket           // with one that is not: it may be published, and anybody's to send
+	stranger rates.Bucket           // others
 
 	mu     sync.Mutex
 	last   *tuf.Metadata // that was signed; nil: none
@@ -62,6 +71,8 @@ func (g *Gate) open(ctx context.Context, cfg RepositoryConfig) (*repository, err
 		return nil, fmt.Errorf("%s: %w", cfg.Root, err)
 	}
 	r := &repository{gate: g, cfg: cfg, id: state.Repository, policy: policy, busy: make(chan struct{}, 1)}
+	r.waiting, r.fetching = room.New(maxWaitingPerRepository, maxWaitingPerAddress), room.New(maxFetchesPerRepository, maxFetchesPerAddress)
+	r.askedBy = rates.NewBuckets[string](g.cfg.perRepository(), maxAskers)
 	r.dir = filepath.Join(g.cfg.Dir, r.id.String())
 	r.store = device.Store{Dir: filepath.Join(r.dir, "device")}
 	r.keys = append(r.keys, g.key.Public().Identity())
@@ -109,45 +120,64 @@ func (r *repository) seen() (last, root *tuf.Metadata, certain bool) {
 }
 
 // preview is the first look at a staged timestamp, before anything else of the repository is
-// read. The answer is not nil if it was signed already.
-func (r *repository) preview(m *tuf.Metadata, now time.Time) (*client.Answer, error) {
+// read. The answer is not nil if it was signed already. newest says that the vendor has signed
+// it, and none that is newer was sent.
+func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, newest bool, err error) {
 	last, root, certain := r.seen()
 	if err := r.bounds(m, last, now); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
-		return r.answer(m, root)
+		a, err := r.answer(m, root)
+		return a, false, err
 	}
 	take := func(rate rates.Rate) time.Duration { return r.stranger.Take(rate, now) }
 	if r.ownSigners(m, root.Root.KeySet(tuf.RoleTimestamp)) > 0 {
-		take = func(rate rates.Rate) time.Duration { return r.takeKnown(m.Version, rate, now) }
+		take = func(rate rates.Rate) (wait time.Duration) {
+			newest, wait = r.takeKnown(m.Version, rate, now)
+			return wait
+		}
 	} else if certain {
 		if err := r.jump(m, versionOf(last)); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if wait := take(r.gate.cfg.perRepository()); wait > 0 {
-		return nil, &limited{wait, fmt.Sprintf("too many timestamps of %s", r.cfg.Name)}
+		return nil, false, &limited{wait, fmt.Sprintf("too many timestamps of %s", r.cfg.Name)}
 	}
-	return nil, nil
+	return nil, newest, nil
+}
+
+// ask applies the rate of requests that name a URL. Nobody knows who sends them before the
+// timestamp is there, so each address has its own, and all together have that of ten.
+func (r *repository) ask(address string, now time.Time) error {
+	rate := r.gate.cfg.perRepository()
+	wait := r.askedBy.Take(address, now)
+	if wait == 0 {
+		wait = r.asked.Take(rates.Rate{PerSecond: 10 * rate.PerSecond, Burst: 10 * rate.Burst}, now)
+	}
+	if wait > 0 {
+		return &limited{wait, fmt.Sprintf("too many requests to fetch %s", r.cfg.Name)}
+	}
+	return nil
 }
 
 // takeKnown applies the rate of timestamps that the vendor has signed. What is published anybody
 // can send, so a version that is newer than all that were sent has a rate of its own.
-func (r *repository) takeKnown(version int64, rate rates.Rate, now time.Time) time.Duration {
+func (r *repository) takeKnown(version int64, rate rates.Rate, now time.Time) (newest bool, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case version > r.newest:
 		if wait := r.rises.Take(rate, now); wait > 0 {
-			return wait
+			return false, wait
 		}
 		r.newest, r.known = version, &rates.Bucket{}
 		fallthrough
 	case version == r.newest:
-		return r.known.Take(rate, now)
+		return true, r.known.Take(rate, now)
 	}
-	return r.older.Take(rate, now)
+	return false, r.older.Take(rate, now)
 }
 
 // bounds refuses a timestamp for what it says of itself, beside what was signed last.
@@ -199,11 +229,14 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		return nil, refuse(client.CodeBusy, "", "another request of this repository takes too long")
 	}
 	defer func() { <-r.busy }()
-	leave, err := r.gate.work(ctx)
-	if err != nil {
+	working := &turn{working: r.gate.places.working}
+	if err := working.take(ctx); err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer working.leave()
+	if staged, ok := origin.(*fetched); ok {
+		origin = elsewhere{staged, working}
+	}
 	now := r.gate.now()
 	last, before, certain := r.seen()
 	if err := r.bounds(m, last, now); err != nil {
@@ -218,12 +251,15 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		return nil, err
 	}
 	root := c.Metadata(tuf.RoleRoot)
-	if certain {
-		err = r.caughtUp(ctx, m, last, root)
-	} else {
-		certain, err = r.others.agree(ctx, m, last, before, root)
-	}
-	if err != nil {
+	var disagree error
+	err = working.without(ctx, func() {
+		if certain {
+			disagree = r.caughtUp(ctx, m, last, root)
+		} else {
+			certain, disagree = r.others.agree(ctx, m, last, before, root)
+		}
+	})
+	if err = cmp.Or(disagree, err); err != nil {
 		return nil, err
 	}
 	a, err := r.answer(m, root)

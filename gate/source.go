@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -39,16 +41,17 @@ type fetched struct {
 	repository *device.Repository
 	left       int64
 	most       int64
+	each       time.Duration // for one file
 }
 
 // Limits of what is fetched for one request.
 const (
-	fetchFor  = time.Minute
-	fetchRate = 1 << 10 // bytes a second at least
+	fetchFor  = time.Minute // all together
+	fetchRate = 1 << 10     // bytes a second at least
 )
 
-func newFetched(url string, hc *http.Client, most int64) *fetched {
-	return &fetched{left: most, most: most, repository: &device.Repository{
+func newFetched(url string, hc *http.Client, most int64, each time.Duration) *fetched {
+	return &fetched{left: most, most: most, each: each, repository: &device.Repository{
 		URL: url, Client: fetch.Direct(hc), MinRate: fetchRate, Timeout: fetchFor,
 	}}
 }
@@ -57,7 +60,9 @@ func newFetched(url string, hc *http.Client, most int64) *fetched {
 func (f *fetched) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
 	// With one byte more than is left it is too much.
 	r.MaxLength = min(r.MaxLength, f.left+1)
-	b, err := f.repository.Fetch(ctx, r)
+	timed, cancel := context.WithTimeoutCause(ctx, f.each, fmt.Errorf("the file has taken longer than %v", f.each))
+	defer cancel()
+	b, err := f.repository.Fetch(timed, r)
 	if errors.As(err, new(*device.TooLongError)) && r.MaxLength > f.left {
 		f.left = -1
 	}
@@ -65,6 +70,18 @@ func (f *fetched) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
 		return nil, refuse(client.CodeTooLarge, "", "more than %d bytes in all", f.most)
 	}
 	return b, err
+}
+
+// elsewhere is a staged repository that is fetched while others are judged.
+type elsewhere struct {
+	*fetched
+	working *turn
+}
+
+// Fetch is verify.Source's.
+func (e elsewhere) Fetch(ctx context.Context, r verify.Request) (b []byte, err error) {
+	waited := e.working.without(ctx, func() { b, err = e.fetched.Fetch(ctx, r) })
+	return b, cmp.Or(err, waited)
 }
 
 // allowed reports whether a URL begins with one that may be fetched from, and nothing in it

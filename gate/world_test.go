@@ -49,6 +49,7 @@ type testGate struct {
 	gate    *gate.Gate
 	metrics *prometheus.Registry
 	cfg     func(*gate.Config)
+	now     func() time.Time // nil: the real time
 }
 
 func must(t testing.TB, errs ...error) {
@@ -131,7 +132,7 @@ func (g *testGate) tryStart() error {
 	cfg.Repositories = []gate.RepositoryConfig{r}
 	g.cfg(cfg)
 	g.metrics = prometheus.NewRegistry()
-	opened, err := gate.New(g.w.t.Context(), cfg, gate.Options{Metrics: g.metrics})
+	opened, err := gate.New(g.w.t.Context(), cfg, gate.Options{Metrics: g.metrics, Now: g.now})
 	if err != nil {
 		return err
 	}
@@ -147,6 +148,27 @@ func (g *testGate) stop() {
 		g.handler.Store(http.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })))
 		_ = g.gate.Close()
 		g.gate = nil
+	}
+}
+
+// restart stops and starts the gate, with another configuration than before.
+func (g *testGate) restart(cfg func(*gate.Config)) {
+	g.w.t.Helper()
+	g.stop()
+	g.cfg = cfg
+	g.start()
+}
+
+// backup copies the gate's directory, and returns a function that restores it from the copy.
+func (g *testGate) backup() (restore func()) {
+	g.w.t.Helper()
+	state, copied := filepath.Join(g.dir, "state"), filepath.Join(g.w.t.TempDir(), "copy")
+	must(g.w.t, os.CopyFS(copied, os.DirFS(state)))
+	return func() {
+		g.w.t.Helper()
+		g.stop()
+		must(g.w.t, os.RemoveAll(state), os.CopyFS(state, os.DirFS(copied)))
+		g.start()
 	}
 }
 
