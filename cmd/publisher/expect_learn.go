@@ -68,9 +68,9 @@ func fromLog(ctx context.Context, url, repository string) (history []expect.Rele
 	if err := cli.CheckBaseURL(url); err != nil {
 		return nil, fmt.Errorf("--log: %w", err)
 	}
-	id, err := tuf.ParseDigest(repository)
+	id, err := repositoryID(repository)
 	if err != nil {
-		return nil, fmt.Errorf("--repository: %w", err)
+		return nil, err
 	}
 	client := &api.Client{Base: url}
 	all, err := client.Repository(ctx, id.String())

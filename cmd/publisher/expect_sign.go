@@ -115,9 +115,9 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 	}
 	e.Version = 1
 	if o.repository != "" {
-		id, err := tuf.ParseDigest(o.repository)
+		id, err := repositoryID(o.repository)
 		if err != nil {
-			return nil, fmt.Errorf("--repository: %w", err)
+			return nil, err
 		}
 		if !e.Repository.IsZero() && e.Repository != id {
 			return nil, fmt.Errorf("--repository %s: the draft is about %s", id, e.Repository)

@@ -201,11 +201,7 @@ func (o *gateFlags) repositoryOf(staged *client.Staged) (tuf.Digest, error) {
 		}
 		return staged.Repository, nil
 	}
-	id, err := tuf.ParseDigest(o.repository)
-	if err != nil {
-		return id, fmt.Errorf("--repository: %w", err)
-	}
-	return id, nil
+	return repositoryID(o.repository)
 }
 
 func saidBy(r client.Result) gateSaid {

@@ -79,8 +79,8 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 		return cfg, nil, err
 	}
 	if o.repository != "" {
-		if cfg.Repository, err = tuf.ParseDigest(o.repository); err != nil {
-			return cfg, nil, fmt.Errorf("--repository: %w", err)
+		if cfg.Repository, err = repositoryID(o.repository); err != nil {
+			return cfg, nil, err
 		}
 	}
 	if err := checkGenesis(o.genesis); err != nil {
@@ -99,6 +99,19 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 	log, err := newOwner(client, o.tokenOut, from, cmd.ErrOrStderr())
 	cfg.Log = log
 	return cfg, log, err
+}
+
+// repositoryID reads the flag --repository. Zeros, which a template may have in place of an id,
+// would pin nothing.
+func repositoryID(flag string) (tuf.Digest, error) {
+	id, err := tuf.ParseDigest(flag)
+	if err == nil && id.IsZero() {
+		err = errors.New("zeros are the id of no repository")
+	}
+	if err != nil {
+		return id, fmt.Errorf("--repository: %w", err)
+	}
+	return id, nil
 }
 
 // explain turns an error of package publish into the program's: what the log
