@@ -64,8 +64,13 @@ func NewFolder(dir, instance, origin string) (*Folder, error) {
 }
 
 func folderPath(dir, instance, origin string) string {
+	return filepath.Join(dir, instance, LogName(origin))
+}
+
+// LogName returns the name of a log's folder: the beginning of the SHA-256 of its origin.
+func LogName(origin string) string {
 	sum := sha256.Sum256([]byte(origin))
-	return filepath.Join(dir, instance, fmt.Sprintf("%x", sum[:8]))
+	return fmt.Sprintf("%x", sum[:8])
 }
 
 // digestOf returns the SHA-256 of the text of a note, in hex, as entries have it.

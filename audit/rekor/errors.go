@@ -39,12 +39,24 @@ func (e *ForkError) Error() string {
 // Unwrap returns ErrMisbehaved and the inner error.
 func (e *ForkError) Unwrap() []error { return []error{ErrMisbehaved, e.Err} }
 
+// OriginError means that a checkpoint that one of the trusted keys signed has another origin than
+// Config.Origin: most likely the configuration means another instance, or the instance calls
+// itself by another name than that of its host. It is not ErrMisbehaved.
+type OriginError struct{ Have, Want string }
+
+func (e *OriginError) Error() string {
+	return fmt.Sprintf("its checkpoints, which a trusted key signed, have the origin %.100q, and %.100q is expected", e.Have, e.Want)
+}
+
 // misbehaved marks an error about an answer as ErrMisbehaved, unless it is of another kind.
 func misbehaved(err error) error {
 	for _, kind := range []error{ErrUnavailable, ErrRefused, ErrMisbehaved, ErrUnknownKey, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kind) {
 			return err
 		}
+	}
+	if errors.As(err, new(*OriginError)) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", ErrMisbehaved, err)
 }

@@ -48,8 +48,10 @@ func FuzzReceipt(f *testing.F) {
 
 func checkVerified(t *testing.T, r *rekor.Receipt, key proofs.Key, keys []crypto.PublicKey) {
 	t.Helper()
-	if a, err := r.Verify(key, keys); err == nil && a.Digest != digest(r.Note) {
-		t.Fatalf("digest %x of %q", a.Digest, r.Note)
+	a, err := r.Verify(key, keys)
+	index, at, claim := r.Claim()
+	if err == nil && (a.Digest != digest(r.Note) || claim != nil || a.LogIndex != index || !a.Time.Equal(at)) {
+		t.Fatalf("digest %x of %q, index %d, %v; claims %d, %v, %v", a.Digest, r.Note, a.LogIndex, a.Time, index, at, claim)
 	}
 }
 

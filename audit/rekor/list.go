@@ -220,7 +220,7 @@ func (i *Instance) headV1(signed string) (*headV1, error) {
 		return nil, fmt.Errorf("rekor's checkpoint: %w", err)
 	}
 	if !hasOrigin(c.Origin, i.cfg.Origin) {
-		return nil, fmt.Errorf("rekor's checkpoint: origin %.100q, want %.100q", c.Origin, i.cfg.Origin)
+		return nil, fmt.Errorf("rekor's checkpoint: %w", &OriginError{c.Origin, i.cfg.Origin})
 	}
 	return &headV1{signed, c.Origin, c.Tree}, nil
 }

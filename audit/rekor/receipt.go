@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -118,6 +120,27 @@ func (r *Receipt) verify(st *statement, rekorKeys []crypto.PublicKey, origin str
 	}
 	a.Size = st.size
 	return a, nil
+}
+
+// Claim returns what the entry says of its index and, of v1, of its time, without verifying
+// anything. The time is zero if the entry says none.
+func (r *Receipt) Claim() (logIndex int64, at time.Time, err error) {
+	var e struct {
+		LogIndex       json.RawMessage `json:"logIndex"` // of v2 a string, and left out where it is 0
+		IntegratedTime json.RawMessage `json:"integratedTime"`
+	}
+	if err := json.Unmarshal(r.Entry, &e); err != nil {
+		return 0, at, fmt.Errorf("receipt: entry: %w", err)
+	}
+	if text := strings.Trim(string(e.LogIndex), `"`); text != "" {
+		if logIndex, err = strconv.ParseInt(text, 10, 64); err != nil || logIndex < 0 {
+			return 0, at, fmt.Errorf("receipt: entry: log index %.50q", text)
+		}
+	}
+	if taken, err := strconv.ParseInt(string(e.IntegratedTime), 10, 64); err == nil && r.Version == 1 && taken > 0 && taken <= maxTime {
+		at = time.Unix(taken, 0).UTC()
+	}
+	return logIndex, at, nil
 }
 
 // Anchor is an entry of Rekor under a log's key. Who has no note of that digest knows nothing

@@ -147,7 +147,7 @@ func signedV1(e *models.LogEntryAnon, rekorKeys []crypto.PublicKey, origin strin
 	case hex.EncodeToString(c.Tree.Hash[:]) != strings.ToLower(*p.RootHash):
 		return 0, errors.New("rekor's checkpoint has another root than the inclusion proof")
 	case !hasOrigin(c.Origin, origin):
-		return 0, fmt.Errorf("rekor's checkpoint has origin %.100q, want %.100q", c.Origin, origin)
+		return 0, fmt.Errorf("rekor's checkpoint: %w", &OriginError{c.Origin, origin})
 	}
 	return treeID(c.Origin), nil
 }

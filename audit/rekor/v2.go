@@ -109,9 +109,6 @@ func openV2(checkpoint []byte, rekorKeys []crypto.PublicKey, origin string) (pro
 	if err != nil {
 		return fail(err)
 	}
-	if origin != "" && c.Origin != origin {
-		return fail(fmt.Errorf("origin %.100q, want %.100q", c.Origin, origin))
-	}
 	for _, public := range rekorKeys {
 		key, err := noteKey(c.Origin, public)
 		if err != nil {
@@ -123,6 +120,9 @@ func openV2(checkpoint []byte, rekorKeys []crypto.PublicKey, origin string) (pro
 		}
 		if err != nil {
 			return fail(err)
+		}
+		if origin != "" && c.Origin != origin { // said of what is signed alone
+			return fail(&OriginError{c.Origin, origin})
 		}
 		return c.Tree, key, nil
 	}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,9 @@ type anchorAudit struct {
 	Tree      tree             `json:"tree"` // of the verified checkpoint
 	Instances []anchorInstance `json:"instances"`
 	Forks     []audit.Finding  `json:"forks"` // that are proved
+	// Incomplete means that not everything could be looked at.
+	Incomplete bool   `json:"incomplete,omitempty"`
+	State      string `json:"state,omitempty"` // where the findings are, if each log has a state of its own
 
 	files []string // of evidence
 }
@@ -52,9 +56,11 @@ func newAnchorAudit() *cobra.Command {
 	var opts anchorAuditFlags
 	cmd := &cobra.Command{
 		Use:   "audit --policy FILE",
-		Short: "Hold the log to everything that Rekor has under its key",
-		Long: `Read every entry that the instances have under the log's keys, and match each with the log,
-which is read as replay reads it. Findings are kept in --state like all others.
+		Short: "Hold a log to everything that Rekor has under its keys",
+		Long: `Read every entry that the instances have under a log's keys, and match each with the log,
+which is read as replay reads it. Findings are kept in --state like all others. All logs of
+the policy that have a key of type ECDSA are audited, at the URLs that it names: if that is
+more than one, each has a state of its own below --state, and --log audits one of them.
 
   consistent  it is the text of a checkpoint of the log's own tree, at whatever size,
               published or not: logs sign before witnesses cosign
@@ -68,12 +74,14 @@ DIR are compared with the log, too, and what contradicts it is a fork, with evid
 is also written to --out. A note from elsewhere: auditor gossip.
 
 The index of Rekor version 1 is not proved: an instance that hides entries is not caught. Of
-version 2 every entry is read, and DIR remembers how far.
+version 2 every entry is read, and DIR remembers how far. One audit reads up to 50,000 entries
+that no earlier one has read; if there are more, the exit code is 2, and the next goes on.
 
 Exit codes:
   0  every entry is consistent or open, or an orphan that was acknowledged in --state
   1  there is another orphan, or a fork was proved
-  2  wrong usage, or not everything could be looked at`,
+  2  wrong usage, not everything could be looked at, or what the log shows is not as it should
+     be, which replay tells`,
 		Example: `  auditor anchor audit --policy policy.txt --state audit.state
   auditor anchor audit --policy policy.txt --instance rekor.example --json`,
 		Args: cobra.NoArgs,
@@ -87,14 +95,18 @@ Exit codes:
 }
 
 func (o *anchorAuditFlags) run(cmd *cobra.Command, _ []string) error {
-	cfg, err := o.config()
-	if err != nil {
-		return err
-	}
 	if o.margin <= 0 {
 		return fmt.Errorf("--margin: %v: want more than 0, since clocks differ", o.margin)
 	}
-	origin, keys, err := anchoredLog(cfg.Policy)
+	policy, err := cli.ReadPolicy(o.policy)
+	if err != nil {
+		return err
+	}
+	logs, err := anchoredLogs(policy)
+	if err != nil {
+		return err
+	}
+	targets, err := o.targets(logs)
 	if err != nil {
 		return err
 	}
@@ -102,49 +114,138 @@ func (o *anchorAuditFlags) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	a, stepErr := judgeOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if a == nil {
-		return stepErr
-	}
-	defer a.Close()
-	c, err := a.Kept(cmd.Context())
-	if err != nil {
-		return err
-	}
-	if c == nil || c.Origin != origin {
-		return firstOf(stepErr, errors.New("no checkpoint of the log was verified whose entries are here"))
-	}
-	said := anchorAudit{Log: origin, Tree: treeOf(c.Tree), Instances: []anchorInstance{}, Forks: []audit.Finding{}}
-	trouble := stepErr
-	for _, instance := range instances {
-		one, err := o.look(cmd.Context(), a, c, &instance, keys)
-		if err != nil {
-			trouble = errors.Join(trouble, fmt.Errorf("%s: %w", instance.Name, err))
+	all := []*anchorAudit{}
+	wrong := false
+	var trouble error
+	for _, t := range targets {
+		said, err := o.audit(cmd, policy, logs, t, instances)
+		trouble = errors.Join(trouble, err)
+		if said == nil {
+			continue
 		}
-		if one != nil {
-			said.Instances = append(said.Instances, *one)
-		}
-	}
-	if err := o.forks(cmd.Context(), a, &said); err != nil {
-		return err
+		wrong = wrong || said.orphans() > said.settled() || len(said.Forks) > 0
+		all = append(all, said)
 	}
 	if o.json {
-		err = cli.WriteJSON(cmd.OutOrStdout(), said)
+		err = cli.WriteJSON(cmd.OutOrStdout(), all)
 	} else {
-		err = said.print(cli.Folded(cmd.OutOrStdout()))
+		err = printAudits(cli.Folded(cmd.OutOrStdout()), all)
 	}
 	if err != nil {
 		return err
 	}
-	if said.orphans() > said.settled() || len(said.Forks) > 0 {
+	if wrong {
+		if trouble != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "auditor: %v\n", trouble)
+		}
 		return cli.Failed(cli.ErrReported)
 	}
 	return trouble
 }
 
+// anchorTarget is a log that is audited.
+type anchorTarget struct {
+	log   *anchoredLog // nil: the one that the URL shows
+	url   string
+	state string
+	own   bool // its state is below --state
+}
+
+// targets returns the one that --log names, or all logs of the policy.
+func (o *anchorAuditFlags) targets(logs []anchoredLog) ([]anchorTarget, error) {
+	if o.url != "" {
+		return []anchorTarget{{url: o.url, state: o.state}}, nil
+	}
+	if len(logs) > 1 && o.remembers() {
+		return nil, fmt.Errorf("--state: %s is the state of one log, and the policy has %d: give another DIR, or say which log with --log", o.state, len(logs))
+	}
+	var list []anchorTarget
+	for i := range logs {
+		t := anchorTarget{log: &logs[i], url: logs[i].url, state: o.state}
+		if o.state != "" && len(logs) > 1 {
+			t.own, t.state = true, filepath.Join(o.state, anchored.LogName(logs[i].origin))
+			if err := os.MkdirAll(o.state, 0o755); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// audit audits one log. With an error, not everything could be looked at.
+func (o *anchorAuditFlags) audit(cmd *cobra.Command, policy *proofs.Policy, logs []anchoredLog, t anchorTarget, instances []opened) (*anchorAudit, error) {
+	if t.url == "" {
+		return nil, t.log.errNoURL()
+	}
+	src, err := openLog(t.url, policy)
+	if err != nil {
+		return nil, err
+	}
+	_, folder := folderOf(t.url)
+	a, trouble := judgeOnce(cmd.Context(), audit.Config{Source: src, Policy: policy, StateDir: t.state, Copy: folder}, cmd.ErrOrStderr())
+	if a == nil {
+		return nil, trouble
+	}
+	defer a.Close()
+	c, err := a.Kept(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, firstOf(trouble, fmt.Errorf("%s: no checkpoint of the log was verified", printable.Line(t.url)))
+	}
+	log := t.log
+	for i := range logs {
+		if log == nil && logs[i].origin == c.Origin {
+			log = &logs[i]
+		}
+	}
+	switch {
+	case log == nil:
+		return nil, fmt.Errorf("log %s: %w", printable.Line(c.Origin), anchored.ErrNoKey)
+	case log.origin != c.Origin:
+		return nil, fmt.Errorf("%s: it shows log %s, and the policy says that log %s is there", printable.Line(t.url), printable.Line(c.Origin), printable.Line(log.origin))
+	}
+	said := &anchorAudit{Log: c.Origin, Tree: treeOf(c.Tree), Instances: []anchorInstance{}, Forks: []audit.Finding{}}
+	if t.own {
+		said.State = t.state
+	}
+	for i := range instances {
+		one, err := o.look(cmd.Context(), a, c, &instances[i], log)
+		if err != nil {
+			trouble = errors.Join(trouble, instances[i].explain(err))
+		}
+		if one == nil {
+			one = &anchorInstance{Instance: instances[i].Name, Version: instances[i].Version, Entries: []anchored.Judged{}, Trouble: err.Error()}
+		}
+		said.Instances = append(said.Instances, *one)
+	}
+	kept, err := audit.KeptFindings(cmd.Context(), a.State(), false)
+	if err != nil {
+		return nil, errors.Join(trouble, err)
+	}
+	if err := o.forks(kept, said); err != nil {
+		return nil, errors.Join(trouble, err)
+	}
+	trouble = errors.Join(trouble, beside(kept))
+	said.Incomplete = trouble != nil
+	return said, trouble
+}
+
+// beside returns what speaks against the log, or against what it shows now, beside its anchors.
+func beside(kept []audit.Finding) (errs error) {
+	for _, f := range kept {
+		if (f.Class == audit.Tampering || f.Class == audit.Outage) && f.Acked == 0 && f.Kind != audit.Fork {
+			errs = errors.Join(errs, fmt.Errorf("%s: %s: %s (auditor replay)", f.Class, f.Kind, printable.Line(f.Sentence)))
+		}
+	}
+	return errs
+}
+
 // look looks at one instance. The error means that not everything could be looked at.
-func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs.SignedCheckpoint, instance *opened, keys []proofs.Key) (*anchorInstance, error) {
-	ledger, err := instance.ledger(o.dir, c.Origin, keys)
+func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs.SignedCheckpoint, instance *opened, of *anchoredLog) (*anchorInstance, error) {
+	ledger, err := instance.ledger(c.Origin, of.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -159,23 +260,16 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 		partly = errors.New("it shows a public key that is not among those that are trusted: has it been rotated? It is believed only once you give it with --rekor-key")
 	}
 	entries, err := ledger.Entries(ctx)
+	if err == nil {
+		err = instance.works()
+	}
 	partly = errors.Join(partly, err)
 	log := &anchored.Log{Policy: a.Policy(), Checkpoint: c, Margin: o.margin, Leaves: anchored.ReaderLeaves(&a.State().Reader)}
 	judged, strange, err := ledger.Judge(ctx, log, entries)
 	if partly = errors.Join(partly, err); err != nil && !errors.Is(err, anchored.ErrNoReceipt) {
 		return nil, partly
 	}
-	for _, j := range judged {
-		switch j.Verdict {
-		case anchor.Consistent:
-			one.Consistent++
-		case anchor.Open:
-			one.Open++
-		case anchor.Orphan:
-			one.Orphans++
-		}
-	}
-	one.Entries = append(one.Entries, judged...)
+	one.add(judged)
 	if partly != nil {
 		one.Trouble = partly.Error()
 	}
@@ -190,6 +284,21 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 	}
 	one.Settled, err = settledOrphans(ctx, a, found, one.Orphans)
 	return one, errors.Join(partly, err)
+}
+
+// add adds entries and counts their verdicts.
+func (one *anchorInstance) add(judged []anchored.Judged) {
+	for _, j := range judged {
+		switch j.Verdict {
+		case anchor.Consistent:
+			one.Consistent++
+		case anchor.Open:
+			one.Open++
+		case anchor.Orphan:
+			one.Orphans++
+		}
+	}
+	one.Entries = append(one.Entries, judged...)
 }
 
 // settledOrphans returns how many orphans are among acknowledged findings.
@@ -215,11 +324,7 @@ func settledOrphans(ctx context.Context, a *audit.Auditor, found []audit.Finding
 }
 
 // forks notes which forks are known of the log, and writes their evidence.
-func (o *anchorAuditFlags) forks(ctx context.Context, a *audit.Auditor, said *anchorAudit) error {
-	kept, err := audit.KeptFindings(ctx, a.State(), false)
-	if err != nil {
-		return err
-	}
+func (o *anchorAuditFlags) forks(kept []audit.Finding, said *anchorAudit) error {
 	for _, f := range kept {
 		if f.Kind != audit.Fork {
 			continue
@@ -235,89 +340,6 @@ func (o *anchorAuditFlags) forks(ctx context.Context, a *audit.Auditor, said *an
 			}
 			said.files = append(said.files, path)
 		}
-	}
-	return nil
-}
-
-func (s *anchorAudit) orphans() (n int) {
-	for _, one := range s.Instances {
-		n += one.Orphans
-	}
-	return n
-}
-
-func (s *anchorAudit) settled() (n int) {
-	for _, one := range s.Instances {
-		n += one.Settled
-	}
-	return n
-}
-
-func (s *anchorAudit) entries() (n int) {
-	for _, one := range s.Instances {
-		n += len(one.Entries)
-	}
-	return n
-}
-
-// maxPrinted is how many entries that are not consistent are printed of an instance.
-const maxPrinted = 50
-
-func (s *anchorAudit) print(w io.Writer) error {
-	switch n := s.orphans() - s.settled(); {
-	case len(s.Forks) > 0:
-		fmt.Fprintf(w, "FORK: log %s signed two histories.\n", printable.Line(s.Log))
-	case n > 0:
-		fmt.Fprintf(w, "ORPHANS: %d of %d entries under the keys of log %s are of no checkpoint of its tree of %d entries.\n", n, s.entries(), printable.Line(s.Log), s.Tree.Size)
-	default:
-		fmt.Fprintf(w, "Nothing speaks against log %s, at size %d.\n", printable.Line(s.Log), s.Tree.Size)
-	}
-	t := printable.NewTable(w, "INSTANCE", "VERSION", "CONSISTENT", "OPEN", "ORPHANS", "ACKNOWLEDGED")
-	for _, one := range s.Instances {
-		t.Row(printable.Line(one.Instance), one.Version, one.Consistent, one.Open, one.Orphans, one.Settled)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if err := s.printEntries(w); err != nil {
-		return err
-	}
-	if s.orphans() > 0 {
-		fmt.Fprintln(w, "An orphan accuses nobody by itself: anyone can forge one, of no text. Ask for the text with its SHA-256: auditor gossip makes evidence of it.")
-	}
-	for _, f := range s.Forks {
-		fmt.Fprintf(w, "fork: %s\n", printable.Line(f.Sentence))
-	}
-	printEvidenceFiles(w, s.files)
-	return nil
-}
-
-// printEntries prints those that are not consistent.
-func (s *anchorAudit) printEntries(w io.Writer) error {
-	var t printable.Table
-	rows := 0
-	for _, one := range s.Instances {
-		for _, j := range one.Entries {
-			if j.Verdict == anchor.Consistent {
-				continue
-			}
-			if rows == 0 {
-				fmt.Fprintln(w)
-				t = printable.NewTable(w, "INSTANCE", "ENTRY", "SINCE", "VERDICT", "SHA-256 OF THE TEXT")
-			}
-			if rows++; rows <= maxPrinted {
-				t.Row(printable.Line(one.Instance), j.LogIndex, j.Time.Format(time.RFC3339), j.Verdict, j.Digest)
-			}
-		}
-	}
-	if rows == 0 {
-		return nil
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if rows > maxPrinted {
-		fmt.Fprintf(w, "and %d more (--json prints all)\n", rows-maxPrinted)
 	}
 	return nil
 }

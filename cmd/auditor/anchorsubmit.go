@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,10 +36,13 @@ func newAnchorSubmit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit [NOTE] --policy FILE",
 		Short: "Pin a checkpoint in Rekor and keep the receipt",
-		Long: `Pin a checkpoint in Rekor: the newest that the log shows, or the signed note in a file. The
-log's signature of type ECDSA is all that it needs; cosignatures do not matter. The receipt,
-with the note in it, is verified and kept in DIR. A checkpoint that is there already gives a
-receipt of that entry.
+		Long: `Pin a checkpoint in Rekor: the newest that each log of the policy shows, or the signed note
+in a file. The log's signature of type ECDSA is all that it needs; cosignatures do not matter.
+The receipt, with the note in it, is verified and kept in DIR. A checkpoint that is there
+already gives a receipt of that entry.
+
+Without --url or --instance it goes to every instance that DIR has. An instance is kept in DIR
+once it has taken a checkpoint.
 
 Rekor gets the SHA-256 of the note's text, the signature and the log's public key, and not
 the text: keep the receipts, for without a note an entry says little.
@@ -48,14 +52,17 @@ Exit codes:
   1  the instance answered what no Rekor may answer, or refuses the entry
   2  wrong usage, or it could not be done now, such as while the instance is away`,
 		Example: `  auditor anchor submit --policy policy.txt --url https://rekor.example --rekor-key rekor.pem
-  auditor anchor submit --policy policy.txt phone.note`,
+  auditor anchor submit --policy policy.txt
+  auditor anchor submit --policy policy.txt phone.note
+  auditor anchor submit --policy policy.txt --url https://rekor2.example --rekor-version 2 \\
+    --rekor-origin rekor2.example --tiles https://tiles.example --rekor-key rekor2.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			policy, err := cli.ReadPolicy(opts.policy)
 			if err != nil {
 				return err
 			}
-			origin, keys, err := anchoredLog(policy)
+			logs, err := anchoredLogs(policy)
 			if err != nil {
 				return err
 			}
@@ -63,35 +70,28 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			var note []byte
+			var notes [][]byte
+			var errs error
 			if len(args) > 0 {
-				note, err = cli.ReadAtMost(args[0], proofs.MaxNoteSize)
+				note, err := readNote(args[0])
+				if err != nil {
+					return err
+				}
+				notes = append(notes, note)
 			} else {
-				note, err = newestNote(cmd, opts.log, policy)
+				notes, errs = newestNotes(cmd, opts.log, policy, logs)
+			}
+			said := submission{Pins: []submitted{}}
+			for _, note := range notes {
+				errs = errors.Join(errs, said.add(cmd, logs, instances, note))
+			}
+			if opts.json {
+				err = cli.WriteJSON(cmd.OutOrStdout(), said.Pins)
+			} else {
+				err = said.print(cli.Folded(cmd.OutOrStdout()))
 			}
 			if err != nil {
 				return err
-			}
-			var done []submitted
-			var errs error
-			for _, instance := range instances {
-				s, err := instance.submit(cmd, opts.dir, origin, keys, note)
-				if err != nil {
-					errs = errors.Join(errs, fmt.Errorf("%s: %w", instance.Name, err))
-					continue
-				}
-				done = append(done, *s)
-			}
-			if opts.json {
-				if err := cli.WriteJSON(cmd.OutOrStdout(), done); err != nil {
-					return err
-				}
-			} else {
-				w := cli.Folded(cmd.OutOrStdout())
-				for _, s := range done {
-					fmt.Fprintf(w, "%s has the checkpoint of size %d of %s, as entry %d (%s)\n", s.Instance, s.Size, printable.Line(s.Log), s.LogIndex, printable.Line(s.UUID))
-					fmt.Fprintf(w, "receipt: %s\n", printable.Line(s.Receipt))
-				}
 			}
 			if errors.Is(errs, rekor.ErrMisbehaved) || errors.Is(errs, rekor.ErrRefused) || errors.Is(errs, anchored.ErrNotSigned) {
 				return cli.Failed(errs)
@@ -107,17 +107,57 @@ Exit codes:
 	return cmd
 }
 
-// newestNote reads the newest checkpoint of the log. Whether it is one is seen by its signature.
-func newestNote(cmd *cobra.Command, flag string, policy *proofs.Policy) ([]byte, error) {
-	src, err := openLog(flag, policy)
-	if err != nil {
-		return nil, err
-	}
-	return src.Checkpoint(cmd.Context())
+// submission is what was submitted.
+type submission struct {
+	Pins      []submitted
+	sentences []string // one of each checkpoint
 }
 
-func (o *opened) submit(cmd *cobra.Command, dir, origin string, keys []proofs.Key, note []byte) (*submitted, error) {
-	ledger, err := o.ledger(dir, origin, keys)
+// add submits a note to instances. With an error, what it could be submitted to was noted.
+func (s *submission) add(cmd *cobra.Command, logs []anchoredLog, instances []opened, note []byte) (errs error) {
+	log, c, err := anchoredBy(logs, note)
+	if err != nil {
+		return err
+	}
+	pinned := 0
+	for i := range instances {
+		p, err := instances[i].submit(cmd, log, c, note)
+		if err != nil {
+			errs = errors.Join(errs, instances[i].explain(err))
+			continue
+		}
+		pinned++
+		s.Pins = append(s.Pins, *p)
+	}
+	s.sentences = append(s.sentences, fmt.Sprintf("The checkpoint of size %d of log %s is pinned in %d of %s of Rekor.",
+		c.Tree.N, printable.Line(c.Origin), pinned, plural(len(instances), "instance")))
+	return errs
+}
+
+func (s *submission) print(w io.Writer) error {
+	for _, sentence := range s.sentences {
+		fmt.Fprintln(w, sentence)
+	}
+	if len(s.Pins) == 0 {
+		return nil
+	}
+	t := printable.NewTable(w, "INSTANCE", "ENTRY", "SINCE", "RECEIPT")
+	for _, p := range s.Pins {
+		t.Row(printable.Line(p.Instance), p.LogIndex, promised(p.Time), printable.Line(p.Receipt))
+	}
+	return t.Flush()
+}
+
+// promised says when Rekor took an entry, if it says so: version 2 does not.
+func promised(t time.Time) string {
+	if t.IsZero() {
+		return "not said"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (o *opened) submit(cmd *cobra.Command, log *anchoredLog, c *proofs.Checkpoint, note []byte) (*submitted, error) {
+	ledger, err := o.ledger(log.origin, log.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +165,5 @@ func (o *opened) submit(cmd *cobra.Command, dir, origin string, keys []proofs.Ke
 	if err != nil {
 		return nil, err
 	}
-	c, _, err := proofs.OpenCheckpoint(note, keys...)
-	if err != nil {
-		return nil, err
-	}
-	return &submitted{o.Name, c.Origin, c.Tree.N, c.Tree.Hash.String(), a.UUID, a.LogIndex, a.Time.UTC(), path}, nil
+	return &submitted{o.Name, c.Origin, c.Tree.N, c.Tree.Hash.String(), a.UUID, a.LogIndex, a.Time.UTC(), path}, o.works()
 }

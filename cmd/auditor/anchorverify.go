@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
-	"time"
+	"io"
+	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,44 +68,20 @@ Exit codes:
 			if err != nil {
 				return fmt.Errorf("--rekor-key: %w", err)
 			}
-			var said []verifiedReceipt
+			said := []verifiedReceipt{}
 			var failed, unknown error
 			for _, path := range args {
-				r, err := anchored.ReadReceipt(path)
-				if err != nil {
-					unknown = errors.Join(unknown, err)
-					continue
-				}
-				l := anchored.Ledger{Keys: given, Log: log}
-				if len(given) == 0 {
-					if _, l.Keys, err = anchored.KnownInstance(opts.dir, r.Instance); err != nil {
-						unknown = errors.Join(unknown, fmt.Errorf("%s: the keys of Rekor %s are not known: give them with --rekor-key: %w", path, printable.Line(r.Instance), err))
-						continue
-					}
-				}
-				v := verifiedReceipt{File: path}
-				a, err := l.Verify(r)
-				if err != nil {
-					v.Error = err.Error()
-					failed = errors.Join(failed, fmt.Errorf("%s: %w", path, err))
-				} else if c, _, err := proofs.OpenCheckpoint(r.Note, log...); err == nil {
-					v.Verified = true
-					v.Anchor = &submitted{r.Instance, c.Origin, c.Tree.N, c.Tree.Hash.String(), a.UUID, a.LogIndex, a.Time.UTC(), path}
-				}
+				v, wrong, err := verifyReceipt(path, opts.dir, given, log)
 				said = append(said, v)
+				failed, unknown = errors.Join(failed, wrong), errors.Join(unknown, err)
 			}
 			if opts.json {
-				if err := cli.WriteJSON(cmd.OutOrStdout(), said); err != nil {
-					return err
-				}
+				err = cli.WriteJSON(cmd.OutOrStdout(), said)
 			} else {
-				w := cli.Folded(cmd.OutOrStdout())
-				for _, v := range said {
-					if v.Verified {
-						fmt.Fprintf(w, "%s: log %s signed the checkpoint of size %d, and Rekor %s has it as entry %d%s\n", printable.Line(v.File),
-							printable.Line(v.Anchor.Log), v.Anchor.Size, printable.Line(v.Anchor.Instance), v.Anchor.LogIndex, since(v.Anchor.Time))
-					}
-				}
+				err = printReceipts(cli.Folded(cmd.OutOrStdout()), said)
+			}
+			if err != nil {
+				return err
 			}
 			if failed != nil {
 				return cli.Failed(errors.Join(failed, unknown))
@@ -118,10 +97,55 @@ Exit codes:
 	return cmd
 }
 
-// since says when Rekor took an entry, if it says so.
-func since(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// verifyReceipt verifies a receipt in a file. It is wrong, or the error says why that cannot be told.
+func verifyReceipt(path, dir string, given []crypto.PublicKey, log []proofs.Key) (v verifiedReceipt, wrong, err error) {
+	v.File = path
+	fail := func(err error) error {
+		v.Error = err.Error()
+		return err
 	}
-	return " since " + t.Format(time.RFC3339)
+	r, err := anchored.ReadReceipt(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?[") {
+			err = fmt.Errorf("%w: no receipt has such a name", err)
+		}
+		return v, nil, fail(err)
+	}
+	l := anchored.Ledger{Keys: given, Log: log}
+	if len(given) == 0 {
+		if _, l.Keys, err = anchored.KnownInstance(dir, r.Instance); err != nil {
+			return v, nil, fail(fmt.Errorf("%s: the keys of Rekor %s are not known: give them with --rekor-key: %w", path, printable.Line(r.Instance), err))
+		}
+	}
+	a, err := l.Verify(r)
+	if err != nil {
+		return v, fail(fmt.Errorf("%s: %w", path, err)), nil
+	}
+	c, _, err := proofs.OpenCheckpoint(r.Note, log...)
+	if err != nil {
+		return v, fail(fmt.Errorf("%s: %w", path, err)), nil
+	}
+	v.Verified = true
+	v.Anchor = &submitted{r.Instance, c.Origin, c.Tree.N, c.Tree.Hash.String(), a.UUID, a.LogIndex, a.Time.UTC(), path}
+	return v, nil, nil
+}
+
+func printReceipts(w io.Writer, said []verifiedReceipt) error {
+	right := 0
+	for _, v := range said {
+		if v.Verified {
+			right++
+		}
+	}
+	fmt.Fprintf(w, "%d of %s verified: the log signed these checkpoints, and Rekor has them.\n", right, plural(len(said), "receipt"))
+	if right == 0 {
+		return nil
+	}
+	t := printable.NewTable(w, "LOG", "SIZE", "INSTANCE", "ENTRY", "SINCE", "RECEIPT")
+	for _, v := range said {
+		if v.Verified {
+			t.Row(printable.Line(v.Anchor.Log), v.Anchor.Size, printable.Line(v.Anchor.Instance), v.Anchor.LogIndex, promised(v.Anchor.Time), printable.Line(v.File))
+		}
+	}
+	return t.Flush()
 }

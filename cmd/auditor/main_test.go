@@ -41,7 +41,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, log: audittest.New(t)}
+	return newWorldOf(t, audittest.Origin)
+}
+
+// newWorldOf is newWorld with the log's name.
+func newWorldOf(t *testing.T, origin string) *world {
+	t.Helper()
+	w := &world{t: t, log: audittest.NewOf(t, origin)}
 	srv := httptest.NewServer(w.log)
 	t.Cleanup(srv.Close)
 	w.url = srv.URL
