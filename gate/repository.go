@@ -237,6 +237,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 	if staged, ok := origin.(*fetched); ok {
 		origin = elsewhere{staged, working}
 	}
+	served := elsewhere{&device.Repository{URL: r.cfg.Served, Client: r.gate.client, SameHost: true, Timeout: askFor}, working}
 	now := r.gate.now()
 	last, before, certain := r.seen()
 	if err := r.bounds(m, last, now); err != nil {
@@ -245,8 +246,17 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 	if certain && last != nil && m.PayloadDigest == last.PayloadDigest {
 		return r.answer(m, before)
 	}
-	source := &run{store: r.store, origin: origin, staged: m.File}
+	source := &run{store: r.store, origin: origin, staged: m.File, served: served}
 	c, err := r.judge(ctx, m, source, now)
+	if isOfRoot(err) && source.from > 0 {
+		// Whatever is served, a root that is no good, or that nobody has logged, stops no vendor.
+		r.gate.log.Warn("a served root does not count", "repository", r.cfg.Name, "version", source.from, "error", err)
+		source = &run{store: r.store, origin: origin, staged: m.File}
+		c, err = r.judge(ctx, m, source, now)
+	}
+	if source.trouble != nil {
+		r.gate.log.Warn("no newer root was looked for where clients find it", "repository", r.cfg.Name, "error", source.trouble)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,6 +277,12 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		return nil, err
 	}
 	return a, r.commit(ctx, m, a, source, c, certain)
+}
+
+// isOfRoot reports whether the root was refused.
+func isOfRoot(err error) bool {
+	var refused *verify.Refusal
+	return errors.As(err, &refused) && refused.Role == tuf.RoleRoot
 }
 
 // judge runs the device's workflow over all of a staged repository.

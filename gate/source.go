@@ -72,15 +72,15 @@ func (f *fetched) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
 	return b, err
 }
 
-// elsewhere is a staged repository that is fetched while others are judged.
+// elsewhere is a source that is waited for while others are judged.
 type elsewhere struct {
-	*fetched
+	fetcher
 	working *turn
 }
 
 // Fetch is verify.Source's.
 func (e elsewhere) Fetch(ctx context.Context, r verify.Request) (b []byte, err error) {
-	waited := e.working.without(ctx, func() { b, err = e.fetched.Fetch(ctx, r) })
+	waited := e.working.without(ctx, func() { b, err = e.fetcher.Fetch(ctx, r) })
 	return b, cmp.Or(err, waited)
 }
 
@@ -110,6 +110,10 @@ type run struct {
 	origin fetcher
 	staged []byte // timestamp.json
 	kept   []verify.Accepted
+
+	served  fetcher // where clients find roots; nil: it is not looked at
+	from    int64   // the first root that was found there; 0: none was
+	trouble error   // why it could not be looked at
 }
 
 // Kept is verify.Source's.
@@ -122,7 +126,35 @@ func (s *run) Fetch(ctx context.Context, r verify.Request) ([]byte, error) {
 	if r.Role == tuf.RoleTimestamp && r.Suffix == "" {
 		return s.staged, nil
 	}
+	if r.Role == tuf.RoleRoot {
+		return s.fetchRoot(ctx, r)
+	}
 	return s.origin.Fetch(ctx, r)
+}
+
+// fetchRoot fetches a root, or its proof. Who stages leaves out which roots he likes: one that is
+// published counts also if it is not staged, so that nobody is signed for under keys that it has
+// replaced. Where the served place cannot be looked at, what is staged has to do: a vendor whose
+// site is down can go on, and who can take the site away can also show clients an older one.
+func (s *run) fetchRoot(ctx context.Context, r verify.Request) ([]byte, error) {
+	b, err := s.origin.Fetch(ctx, r)
+	served := s.from > 0 && r.Version >= s.from
+	if !errors.Is(err, fs.ErrNotExist) || s.served == nil || r.Suffix != "" && !served {
+		return b, err
+	}
+	b, other := s.served.Fetch(ctx, r)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case other == nil:
+		if s.from == 0 {
+			s.from = r.Version
+		}
+		return b, nil
+	case !errors.Is(other, fs.ErrNotExist):
+		s.trouble = fetch.RedactError(other)
+	}
+	return nil, err
 }
 
 // Keep is verify.Source's.
