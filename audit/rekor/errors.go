@@ -12,6 +12,9 @@ var (
 	// ErrRefused means that the instance does not take the entry, or does not offer what was
 	// asked of it.
 	ErrRefused = errors.New("rekor refuses")
+	// ErrNotThere is an ErrRefused: nothing answers at the path that was asked for. Most likely that
+	// is another version of Rekor, or its tiles are elsewhere.
+	ErrNotThere = fmt.Errorf("%w: nothing is at that path", ErrRefused)
 	// ErrMisbehaved means that the instance answered what no Rekor may answer, or what none of
 	// its keys signed.
 	ErrMisbehaved = errors.New("rekor misbehaves")

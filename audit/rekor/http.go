@@ -178,6 +178,9 @@ func statusError(status int, says string) error {
 	if status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		kind = ErrUnavailable
 	}
+	if status == http.StatusNotFound {
+		kind = ErrNotThere
+	}
 	var problem struct {
 		Message string `json:"message"`
 	}

@@ -193,6 +193,13 @@ func (o *opened) explain(err error) error {
 	if errors.As(err, &origin) {
 		err = fmt.Errorf("%w; if that is the instance that you mean, give it once more with --rekor-origin %s", err, shellword(origin.Have))
 	}
+	if errors.Is(err, rekor.ErrNotThere) {
+		hint := "is that an instance of version 2 (--rekor-version 2)?"
+		if o.Version == 2 {
+			hint = "are its checkpoint and tiles elsewhere (--tiles), or is it of version 1 (--rekor-version 1)?"
+		}
+		err = fmt.Errorf("%w; %s", err, hint)
+	}
 	return fmt.Errorf("%s: %w", o.Name, err)
 }
 

@@ -94,6 +94,12 @@ func TestAnchorFlags(t *testing.T) {
 	_, errs = w.run(2, "anchor", "list", "--instance", "x")
 	w.wantAll(errs, "anchors has no instance x")
 
+	// What answers another version, or has its tiles elsewhere, is not there, and is not accused.
+	for _, wrong := range []struct{ url, version, says string }{{flags2[3], "1", "--rekor-version 2"}, {flags1[3], "2", "--tiles"}} {
+		_, errs = w.run(2, append(submit, "--instance", "other", "--url", wrong.url, "--rekor-version", wrong.version, "--rekor-key", flags2[7])...)
+		w.wantAll(errs, "nothing is at that path", wrong.says)
+	}
+
 	// Its checkpoints have another name than its host: nobody is accused, and it says what to do.
 	local := append([]string{}, flags2...)
 	local[3] = strings.Replace(v2.URL(), "127.0.0.1", "localhost", 1)

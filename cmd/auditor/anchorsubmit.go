@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/audit/rekor"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -49,7 +48,8 @@ the text: keep the receipts, for without a note an entry says little.
 
 Exit codes:
   0  it is there, and the receipt is kept
-  1  the instance answered what no Rekor may answer, or refuses the entry
+  1  the instance answered what no Rekor may answer, or refuses the entry, or the log has not
+     signed the note with ECDSA
   2  wrong usage, or it could not be done now, such as while the instance is away`,
 		Example: `  auditor anchor submit --policy policy.txt --url https://rekor.example --rekor-key rekor.pem
   auditor anchor submit --policy policy.txt
@@ -93,9 +93,6 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			if errors.Is(errs, rekor.ErrMisbehaved) || errors.Is(errs, rekor.ErrRefused) || errors.Is(errs, anchored.ErrNotSigned) {
-				return cli.Failed(errs)
-			}
 			return errs
 		},
 	}
@@ -117,13 +114,17 @@ type submission struct {
 func (s *submission) add(cmd *cobra.Command, logs []anchoredLog, instances []opened, note []byte) (errs error) {
 	log, c, err := anchoredBy(logs, note)
 	if err != nil {
-		return err
+		return cli.Failed(err)
 	}
 	pinned := 0
 	for i := range instances {
 		p, err := instances[i].submit(cmd, log, c, note)
 		if err != nil {
-			errs = errors.Join(errs, instances[i].explain(err))
+			wrong := errors.Is(err, rekor.ErrMisbehaved) || errors.Is(err, rekor.ErrRefused) && !errors.Is(err, rekor.ErrNotThere)
+			if err = instances[i].explain(err); wrong {
+				err = cli.Failed(err)
+			}
+			errs = errors.Join(errs, err)
 			continue
 		}
 		pinned++

@@ -33,7 +33,8 @@ a scheme, not necessarily reachable.
 With --ecdsa the log has an ECDSA P-256 key beside its Ed25519 key from the start,
 as logserver key add --type ecdsa-p256 rekor makes one later, and signs every
 checkpoint with both: the public transparency log Rekor takes checkpoints by that
-signature. Its public key is printed in a second line. Nobody has to list it.
+signature. Its public key is printed in a second line. A policy may list it in a line
+log of its own: auditor anchor needs that line, devices do not (docs/anchors.md).
 
 With --ssh-agent the log's key is one that an ssh-agent holds, and there is no key
 file: logserver serve then takes --ssh-agent, too.
@@ -137,7 +138,7 @@ func (k *newKeys) handOutECDSA() string {
 	if k.ecdsa == nil {
 		return ""
 	}
-	return fmt.Sprintf("  to who looks into Rekor  the ECDSA key %v\n", k.ecdsa.Key())
+	return fmt.Sprintf("  to auditors, for Rekor   one more line of the trust policy (docs/anchors.md)\n                             log %v https://...\n", k.ecdsa.Key())
 }
 
 // keys makes the log's keys, of which its own may be in an agent.
