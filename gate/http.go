@@ -68,7 +68,8 @@ func (g *Gate) Handler(metrics prometheus.Gatherer) http.Handler {
 // limited applies the rate of an address.
 func (g *Gate) limited(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if wait := g.perAddress.Take(rates.Client(r, g.cfg.ClientAddressHeader), g.now()); wait > 0 {
+		t := g.taken.Load()
+		if wait := t.perAddress.Take(rates.Client(r, t.cfg.ClientAddressHeader), g.now()); wait > 0 {
 			fail(w, &limited{wait, "too many requests from this address"})
 			return
 		}
@@ -95,7 +96,7 @@ func (g *Gate) repositoryOf(r *http.Request) (*repository, error) {
 	if err != nil {
 		return nil, refuse(client.CodeMalformed, "", "the repository in the path: want 64 lower-case hex digits")
 	}
-	known := g.repositories[id]
+	known := g.taken.Load().repositories[id]
 	if known == nil {
 		return nil, refuse(client.CodeUnknown, "", "this gate does not sign for repository %s", id)
 	}
@@ -155,7 +156,7 @@ var errSigned = errors.New("signed already")
 func (g *Gate) sign(w http.ResponseWriter, r *http.Request, repository *repository) (a *client.Answer, again bool, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), bodyFor+signFor)
 	defer cancel()
-	in := &incoming{gate: g, repository: repository, r: r, control: http.NewResponseController(w), address: rates.Client(r, g.cfg.ClientAddressHeader)}
+	in := &incoming{gate: g, repository: repository, r: r, control: http.NewResponseController(w), address: rates.Client(r, repository.all.ClientAddressHeader)}
 	var origin fetcher
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case client.MediaTar:

@@ -51,7 +51,7 @@ func (in *incoming) readSent() (fetcher, error) {
 		return nil, refuse(client.CodeBusy, "", "too many requests are being read")
 	}
 	defer func() { place.Leave() }()
-	files, err := readTar(in.r.Body, tarLimits{bytes: in.gate.cfg.MaxBody, files: DefaultMaxFiles}, func(file []byte) error {
+	files, err := readTar(in.r.Body, tarLimits{bytes: in.repository.all.MaxBody, files: DefaultMaxFiles}, func(file []byte) error {
 		newest, err := in.preview(file)
 		if err == nil && newest {
 			// Nobody else has it before it is published, so that from here on no stranger
@@ -93,7 +93,7 @@ func (in *incoming) readURL(ctx context.Context) (fetcher, error) {
 		return nil, refuse(client.CodeBusy, "", "too many timestamps are being fetched")
 	}
 	defer leave()
-	origin := newFetched(url, in.gate.client, in.gate.cfg.MaxBody, in.gate.cfg.FetchTimeout)
+	origin := newFetched(url, in.gate.client, in.repository.all.MaxBody, in.repository.all.FetchTimeout)
 	file, err := origin.Fetch(fetching, verify.Request{Role: tuf.RoleTimestamp, MaxLength: maxTimestamp})
 	var refused *verify.Refusal
 	switch {

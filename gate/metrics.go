@@ -58,12 +58,13 @@ var (
 	expiresDesc = desc("timestamp_expires_seconds", "When the timestamp that was signed last expires, in POSIX seconds; 0: none was signed.", "repository")
 	rootDesc    = desc("root_version", "Version of the root that is trusted.", "repository")
 	inRoleDesc  = desc("in_role", "1 if that root names this gate's key for the timestamp.", "repository")
+	refusedDesc = desc("reload_refused", "1 if the configuration that was read last, at a SIGHUP, could not be used.")
 	certainDesc = desc("certain", "0 from the start until it is known what was signed last.", "repository")
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{buildDesc, versionDesc, expiresDesc, rootDesc, inRoleDesc, certainDesc} {
+	for _, d := range []*prometheus.Desc{buildDesc, versionDesc, expiresDesc, rootDesc, inRoleDesc, certainDesc, refusedDesc} {
 		ch <- d
 	}
 }
@@ -76,6 +77,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	truth := map[bool]float64{true: 1}
 	info := build.Read()
 	gauge(buildDesc, 1, info.Version, info.Revision)
+	gauge(refusedDesc, truth[c.g.refused.Load()])
 	for _, s := range c.g.Statuses() {
 		expires := 0.
 		if s.Expires != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/gate/client"
+	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/rates"
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/proofs"
@@ -25,31 +26,39 @@ import (
 // maxAskers is how many addresses that name URLs are remembered.
 const maxAskers = 4096
 
-// repository is a repository that the gate signs for.
+// repository is a repository that the gate signs for, as a configuration says it.
 type repository struct {
-	gate   *Gate
-	cfg    RepositoryConfig
-	id     tuf.Digest
-	dir    string
-	store  device.Store
-	policy *proofs.Policy
-	keys   []tuf.KeyIdentity // of all gates
+	gate    *Gate
+	all     *Config
+	cfg     RepositoryConfig
+	id      tuf.Digest
+	policy  *proofs.Policy
+	keys    []tuf.KeyIdentity      // of all gates
+	askedBy *rates.Buckets[string] // requests of an address that name a URL
+	*memory
+}
+
+// memory is what a gate knows of a repository, whatever its configuration says. There is one of
+// each repository, so that requests from before and after a reload exclude each other.
+type memory struct {
+	dir   string
+	store device.Store
 
 	busy     chan struct{} // holds one: who is judging
 	waiting  *room.Room    // its own places, by address
 	fetching *room.Room
-	asked    rates.Bucket           // requests that name a URL
-	askedBy  *rates.Buckets[string] // those of an address
-	rises    rates.Bucket           // requests with a timestamp that the vendor signed, newer than all before
-	older    rates.Bucket           // with one that is not: it may be published, and anybody's to send
-	stranger rates.Bucket           // others
 
-	mu     sync.Mutex
-	last   *tuf.Metadata // that was signed; nil: none
-	root   *tuf.Metadata // that is trusted
-	others *others       // who is to be asked before anything is signed; nil: last is certain
-	newest int64         // version that the vendor signed, of those that were sent
-	known  *rates.Bucket // requests with that version, which nobody else has before it is published
+	asked    rates.Bucket // requests that name a URL
+	rises    rates.Bucket // requests with a timestamp that the vendor signed, newer than all before
+	older    rates.Bucket // with one that is not: it may be published, and anybody's to send
+	stranger rates.Bucket // others
+
+	mu      sync.Mutex
+	last    *tuf.Metadata // that was signed; nil: none
+	root    *tuf.Metadata // that is trusted
+	certain bool          // last is known to be the last; before, others are asked
+	newest  int64         // version that the vendor signed, of those that were sent
+	known   *rates.Bucket // requests with that version, which nobody else has before it is published
 }
 
 // refuse is a refusal of a gate.
@@ -57,9 +66,8 @@ func refuse(code verify.Code, role, format string, args ...any) error {
 	return &verify.Refusal{Code: code, Role: role, Detail: fmt.Sprintf(format, args...)}
 }
 
-// open opens the repository's directory below that of the gate, and makes it if it is not
-// there.
-func (g *Gate) open(ctx context.Context, cfg RepositoryConfig) (*repository, error) {
+// open opens a repository of a configuration. Its directory is made if it is not there.
+func (g *Gate) open(ctx context.Context, all *Config, cfg RepositoryConfig) (*repository, error) {
 	root, policy, err := cfg.read()
 	if err != nil {
 		return nil, err
@@ -70,36 +78,48 @@ func (g *Gate) open(ctx context.Context, cfg RepositoryConfig) (*repository, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Root, err)
 	}
-	r := &repository{gate: g, cfg: cfg, id: state.Repository, policy: policy, busy: make(chan struct{}, 1)}
-	r.waiting, r.fetching = room.New(maxWaitingPerRepository, maxWaitingPerAddress), room.New(maxFetchesPerRepository, maxFetchesPerAddress)
-	r.askedBy = rates.NewBuckets[string](g.cfg.perRepository(), maxAskers)
-	r.dir = filepath.Join(g.cfg.Dir, r.id.String())
-	r.store = device.Store{Dir: filepath.Join(r.dir, "device")}
+	r := &repository{gate: g, all: all, cfg: cfg, id: state.Repository, policy: policy}
+	r.askedBy = rates.NewBuckets[string](all.perRepository(), maxAskers)
 	r.keys = append(r.keys, g.key.Public().Identity())
 	for _, peer := range cfg.Gates {
 		r.keys = append(r.keys, peer.key.Identity())
 	}
-	if err := os.MkdirAll(r.store.Dir, 0o755); err != nil {
-		return nil, err
+	if r.memory = g.memories[r.id]; r.memory == nil {
+		if r.memory, err = remember(ctx, filepath.Join(all.Dir, r.id.String()), root, state); err != nil {
+			return nil, err
+		}
+		g.memories[r.id] = r.memory
 	}
-	if err := r.store.Create(root, state); err != nil {
-		return nil, err
-	}
-	if r.last, err = readRecord(r.record(), r.id); err != nil {
-		return nil, err
-	}
-	file, _, err := r.store.Kept(ctx, tuf.RoleRoot)
-	if err != nil {
-		return nil, err
-	}
-	if r.root, err = tuf.ParseJSON(file); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.store.Dir, err)
-	}
-	r.others = newOthers(r)
 	return r, nil
 }
 
-func (r *repository) record() string { return filepath.Join(r.dir, recordName) }
+// remember opens the directory of a repository.
+func remember(ctx context.Context, dir string, root []byte, state verify.State) (*memory, error) {
+	m := &memory{
+		dir: dir, store: device.Store{Dir: filepath.Join(dir, "device")}, busy: make(chan struct{}, 1),
+		waiting: room.New(maxWaitingPerRepository, maxWaitingPerAddress), fetching: room.New(maxFetchesPerRepository, maxFetchesPerAddress),
+	}
+	if err := os.MkdirAll(m.store.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := m.store.Create(root, state); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.last, err = readRecord(m.record(), state.Repository); err != nil {
+		return nil, err
+	}
+	file, _, err := m.store.Kept(ctx, tuf.RoleRoot)
+	if err != nil {
+		return nil, err
+	}
+	if m.root, err = tuf.ParseJSON(file); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.store.Dir, err)
+	}
+	return m, errors.Join(durable.Sweep(m.dir), durable.Sweep(m.store.Dir))
+}
+
+func (m *memory) record() string { return filepath.Join(m.dir, recordName) }
 
 // settings configure the device.
 func (r *repository) settings(now time.Time) verify.Config {
@@ -113,10 +133,10 @@ func (r *repository) settings(now time.Time) verify.Config {
 
 // seen returns the timestamp that was signed last, and whether it is certain that none was
 // after it.
-func (r *repository) seen() (last, root *tuf.Metadata, certain bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last, r.root, r.others == nil
+func (m *memory) seen() (last, root *tuf.Metadata, certain bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last, m.root, m.certain
 }
 
 // preview is the first look at a staged timestamp, before anything else of the repository is
@@ -142,7 +162,7 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, 
 			return nil, false, err
 		}
 	}
-	if wait := take(r.gate.cfg.perRepository()); wait > 0 {
+	if wait := take(r.all.perRepository()); wait > 0 {
 		return nil, false, &limited{wait, fmt.Sprintf("too many timestamps of %s", r.cfg.Name)}
 	}
 	return nil, newest, nil
@@ -151,7 +171,7 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, 
 // ask applies the rate of requests that name a URL. Nobody knows who sends them before the
 // timestamp is there, so each address has its own, and all together have that of ten.
 func (r *repository) ask(address string, now time.Time) error {
-	rate := r.gate.cfg.perRepository()
+	rate := r.all.perRepository()
 	wait := r.askedBy.Take(address, now)
 	if wait == 0 {
 		wait = r.asked.Take(rates.Rate{PerSecond: 10 * rate.PerSecond, Burst: 10 * rate.Burst}, now)
@@ -266,7 +286,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		if certain {
 			disagree = r.caughtUp(ctx, m, last, root)
 		} else {
-			certain, disagree = r.others.agree(ctx, m, last, before, root)
+			certain, disagree = newOthers(r).agree(ctx, m, last, before, root)
 		}
 	})
 	if err = cmp.Or(disagree, err); err != nil {
@@ -370,9 +390,7 @@ func (r *repository) commit(ctx context.Context, m *tuf.Metadata, a *client.Answ
 		r.root, r.newest = root, last.Version // a key that is replaced may have signed any version
 	}
 	r.last = last
-	if certain {
-		r.others = nil
-	}
+	r.certain = r.certain || certain
 	return nil
 }
 

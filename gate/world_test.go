@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,7 +123,8 @@ func (g *testGate) start() {
 	must(g.w.t, g.tryStart())
 }
 
-func (g *testGate) tryStart() error {
+// config is the gate's configuration.
+func (g *testGate) config() *gate.Config {
 	cfg := &gate.Config{Dir: filepath.Join(g.dir, "state"), Key: filepath.Join(g.dir, "key"), PerRepository: -1, PerAddress: -1}
 	r := gate.RepositoryConfig{Name: "acme", Root: g.w.path("root.json"), Policy: g.w.path("policy"), Served: g.w.site.URL + "/", Fetch: g.w.fetch}
 	for _, other := range g.w.gates {
@@ -131,8 +134,12 @@ func (g *testGate) tryStart() error {
 	}
 	cfg.Repositories = []gate.RepositoryConfig{r}
 	g.cfg(cfg)
+	return cfg
+}
+
+func (g *testGate) tryStart() error {
 	g.metrics = prometheus.NewRegistry()
-	opened, err := gate.New(g.w.t.Context(), cfg, gate.Options{Metrics: g.metrics, Now: g.now})
+	opened, err := gate.New(g.w.t.Context(), g.config(), gate.Options{Metrics: g.metrics, Now: g.now})
 	if err != nil {
 		return err
 	}
@@ -250,4 +257,20 @@ func wantCode(t testing.TB, err error, code verify.Code, role string) {
 		t.Fatalf("got %v; want %s of %q", err, code, role)
 	}
 	t.Log(err)
+}
+
+// metric returns the value of a metric without labels that a gate shows.
+func metric(t testing.TB, g *testGate, name string) string {
+	t.Helper()
+	resp, err := http.Get(g.server.URL + "/metrics")
+	must(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(t, err)
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }

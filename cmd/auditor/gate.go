@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +69,10 @@ It never signs two contents of a timestamp under one version, nor an older versi
 the one that it signed last: that is in its directory before it answers. After each start
 it looks at the timestamp that is served, and asks the other gates, before it signs.
 
+On SIGHUP it reads the configuration again, with the roots and policies that it names:
+repositories may come and go, and all but dir, listen and the key may change. If anything
+cannot be used, all stays as it was, and a line on stderr says why.
+
 Exit codes: 0 it was stopped; 1 starting it again may help: the address is in use, a disk
 is full, another process has the directory; 2 wrong usage, or a key, a root or a policy
 cannot be used.`,
@@ -76,7 +84,8 @@ cannot be used.`,
 			if err != nil {
 				return err
 			}
-			return cli.Passing(serveGate(cmd.Context(), cfg, cmd.ErrOrStderr()))
+			again := func() (*gate.Config, error) { return opts.read(cmd.Flags()) }
+			return cli.Passing(serveGate(cmd.Context(), cfg, again, cmd.ErrOrStderr()))
 		},
 	}
 	f := cmd.Flags()
@@ -140,7 +149,10 @@ func (o *gateServeFlags) read(given *pflag.FlagSet) (*gate.Config, error) {
 	return cfg, cli.CheckListen("listen", cfg.Listen)
 }
 
-func serveGate(ctx context.Context, cfg *gate.Config, stderr io.Writer) (err error) {
+func serveGate(ctx context.Context, cfg *gate.Config, again func() (*gate.Config, error), stderr io.Writer) (err error) {
+	// For the rest of the process: a SIGHUP that nobody waits for must not end it.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -151,5 +163,30 @@ func serveGate(ctx context.Context, cfg *gate.Config, stderr io.Writer) (err err
 	defer func() { err = errors.Join(err, g.Close()) }()
 	server := gate.NewServer(g.Handler(registry))
 	room.LimitConnections(server, room.New(min(maxConnections, room.ForConnections()), maxPerAddress), rates.Connection)
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reloading.Go(func() { reloadGate(ctx, g, hup, again, logger) })
 	return listenAndServe(ctx, server, cfg.Listen, logger, stderr)
+}
+
+// reloadGate takes over the configuration at each SIGHUP, until the context ends.
+func reloadGate(ctx context.Context, g *gate.Gate, hup <-chan os.Signal, again func() (*gate.Config, error), logger *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		cfg, err := again()
+		if err != nil {
+			g.Refused()
+		} else {
+			err = g.Reload(ctx, cfg)
+		}
+		if err != nil && ctx.Err() == nil {
+			logger.Error("not reloaded, what was read before still counts", "error", err)
+		}
+	}
 }
