@@ -130,13 +130,13 @@ func (w *world) judge(at time.Time) (verdicts map[string]anchored.Judged, strang
 	entries, err := w.ledger.Entries(w.t.Context())
 	must(w.t, err)
 	w.read = 0
-	judged, strange, err := w.ledger.Judge(w.t.Context(), w.log(at), entries)
+	found, err := w.ledger.Judge(w.t.Context(), w.log(at), entries)
 	must(w.t, err)
 	verdicts = map[string]anchored.Judged{}
-	for _, j := range judged {
+	for _, j := range found.Entries {
 		verdicts[j.Digest] = j
 	}
-	return verdicts, strange, w.read
+	return verdicts, found.Strange, w.read
 }
 
 func digest(note []byte) string {
@@ -243,11 +243,11 @@ func TestWrongLeaves(t *testing.T) {
 	must(t, err)
 	log := w.log(time.Now())
 	w.leaves[9][0] ^= 1
-	if _, _, err := w.ledger.Judge(t.Context(), log, entries); err == nil {
+	if _, err := w.ledger.Judge(t.Context(), log, entries); err == nil {
 		t.Error("other leaves are taken for those of the tree")
 	}
 	log.Leaves = func(context.Context, int64, int64, func(proofs.Hash) error) error { return nil }
-	if _, _, err := w.ledger.Judge(t.Context(), log, entries); err == nil {
+	if _, err := w.ledger.Judge(t.Context(), log, entries); err == nil {
 		t.Error("no leaves are taken for those of the tree")
 	}
 }

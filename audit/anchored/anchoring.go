@@ -109,10 +109,46 @@ func (k *Keeper) pin(l *Ledger, p *pinned, size int64, digest string, at time.Ti
 	return l.Folder.savePinned(p)
 }
 
+// takeShown takes over what the last audit has shown of receipts: of which trees of the log there are some, and
+// that the one believed in is of none.
+func (k *Keeper) takeShown(l *Ledger, p *pinned) error {
+	k.mu.Lock()
+	found := k.shown
+	k.shown = nil
+	k.mu.Unlock()
+	if found == nil {
+		return nil
+	}
+	before := *p
+	for _, strange := range found.Strange {
+		if note, _, err := parseSigned(strange); err == nil && digestOf(note) == p.Digest {
+			p.Size, p.Digest, p.Time = -1, "", 0
+		}
+	}
+	if own := found.own; own != nil {
+		p.anchored(own.size, own.digest, own.written)
+	}
+	if *p == before {
+		return nil
+	}
+	return l.Folder.savePinned(p)
+}
+
+// hasShown reports whether there is something for takeShown.
+func (k *Keeper) hasShown() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.shown != nil
+}
+
 // count says how much is anchored and how much waits.
 func (k *Keeper) count() {
 	l, p, err := k.remembered()
 	if err != nil {
+		k.trouble(err)
+		return
+	}
+	if err := k.takeShown(l, p); err != nil {
 		k.trouble(err)
 		return
 	}

@@ -43,7 +43,7 @@ func (k *Keeper) audit(ctx context.Context) {
 	other, keyErr := ledger.KeyChanged(ctx)
 	entries, partly := ledger.Entries(ctx)
 	log := &Log{Policy: k.cfg.Policy, Checkpoint: c, Leaves: ViewLeaves(k.view)}
-	all, strange, err := ledger.Judge(ctx, log, entries)
+	found, err := ledger.Judge(ctx, log, entries)
 	if whole.Err() != nil {
 		return
 	}
@@ -55,14 +55,14 @@ func (k *Keeper) audit(ctx context.Context) {
 	if s.OtherKey {
 		s.AuditTrouble = said(errors.Join(partly, err, fmt.Errorf("%s shows a public key that is not among those that are trusted: has it been rotated? It is believed only once you put it into the configuration", k.cfg.Name)))
 	}
-	if err != nil && !errors.Is(err, ErrNoReceipt) {
+	if found == nil {
 		return
 	}
 	if s.Open, s.Orphans = 0, 0; partly == nil {
-		s.Audited, s.Entries = k.cfg.Now().Unix(), len(all)
+		s.Audited, s.Entries = k.cfg.Now().Unix(), len(found.Entries)+found.Counted
 		k.auditDue = k.cfg.Now().Add(k.cfg.Audit)
 	}
-	for _, j := range all {
+	for _, j := range found.Entries {
 		switch j.Verdict {
 		case anchor.Open:
 			s.Open++
@@ -70,7 +70,8 @@ func (k *Keeper) audit(ctx context.Context) {
 			s.Orphans++
 		}
 	}
-	k.findings, k.strange, k.unclaimed = Findings(k.cfg.Name, log, all), strange, true
+	k.findings, k.strange, k.unclaimed = Findings(k.cfg.Name, log, found.Entries), found.Strange, true
+	k.shown = found
 }
 
 // ViewLeaves reads leaves from a state that somebody else writes.

@@ -36,91 +36,159 @@ type Judged struct {
 // leavesAtATime is how many leaves are read at a time, after which others may read and write.
 const leavesAtATime = 4096
 
-// Judge says how entries, and the texts of kept receipts, fit a log. strange are the notes of
-// receipts that are the text of no tree of the log, though not of a larger one: the log signed
-// them, and each is to be compared with its history (audit.Auditor.Offer), which proves a fork.
-// The error is that of the leaves, or of the folder; if it wraps ErrNoReceipt, all else was judged.
-func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (judged []Judged, strange [][]byte, err error) {
+// Matched is how entries and kept receipts fit a log.
+type Matched struct {
+	Entries []Judged
+	// Counted is how many entries fitted in earlier audits of which only that is remembered.
+	Counted int
+	// Strange are the notes of receipts that are the text of no tree of the log, though not of a larger
+	// one: the log signed them, and each is to be compared with its history (audit.Auditor.Offer), which
+	// proves a fork.
+	Strange [][]byte
+
+	own *ownReceipt // of the largest tree of the log of which there is a receipt that verifies; nil: there is none
+}
+
+// ownReceipt is a receipt of a tree of the log.
+type ownReceipt struct {
+	size    int64
+	digest  string
+	written time.Time
+}
+
+// Judge says how entries, and the texts of kept receipts, fit a log. The error is that of the leaves,
+// or of the folder. With a Matched it says what could not be judged, as files among the receipts that are
+// none (ErrNoReceipt): all else was.
+func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (*Matched, error) {
 	m := l.memory // not what another process has written since: entries would be without these
 	if l.memory = nil; m == nil {
-		if m, err = l.Folder.remember(); err != nil {
-			return nil, nil, err
+		var err error
+		if m, err = l.remember(); err != nil {
+			return nil, err
 		}
 	}
-	notes := map[anchor.Digest][]byte{}
-	partly := l.Folder.Receipts(func(k Kept) error {
-		note, c, err := parseSigned(k.Receipt.Note)
-		if err == nil && c.Tree.N <= log.Checkpoint.Tree.N {
-			notes[sha256.Sum256([]byte(note.Text))] = k.Receipt.Note
-		}
-		return err
-	})
+	kept, partly := l.receipts(log.Checkpoint.Tree.N)
 	if partly != nil && !errors.Is(partly, ErrNoReceipt) {
-		return nil, nil, partly
+		return nil, partly
 	}
 	var wanted []anchor.Digest
 	for i := range entries {
 		d, err := entries[i].digest()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		wanted = append(wanted, d)
 	}
-	for d := range notes {
-		wanted = append(wanted, d)
+	for _, k := range kept {
+		wanted = append(wanted, k.sum)
 	}
-	if len(wanted) > 0 {
-		if err := l.search(ctx, log, m, wanted); err != nil {
-			return nil, nil, err
+	if len(wanted) > 0 || m.Dropped > 0 {
+		again, err := l.search(ctx, log, m, wanted)
+		if err != nil {
+			return nil, err
 		}
+		partly = errors.Join(partly, again)
 	}
-	for d, note := range notes {
-		if _, ok := m.Sizes[hex.EncodeToString(d[:])]; !ok {
-			strange = append(strange, note)
+	found := &Matched{Counted: m.Dropped}
+	var receipts []string
+	for _, k := range kept {
+		if x, ok := m.fits[k.digest]; !ok {
+			found.Strange = append(found.Strange, k.note)
+		} else {
+			receipts = append(receipts, k.digest)
+			if found.own == nil || x.size > found.own.size {
+				if written, ok, err := l.has(k.parsed, k.checkpoint); err == nil && ok {
+					found.own = &ownReceipt{x.size, k.digest, written}
+				}
+			}
 		}
 	}
 	for _, e := range entries {
-		size, ok := m.Sizes[e.Digest]
-		j := Judged{Entry: e, Size: size, Verdict: anchor.Judge(ok, e.Time, log.Policy, log.Checkpoint, cmp.Or(log.Margin, anchor.DefaultMargin))}
+		x, ok := m.fits[e.Digest]
+		j := Judged{Entry: e, Size: x.size, Verdict: anchor.Judge(ok, e.Time, log.Policy, log.Checkpoint, cmp.Or(log.Margin, anchor.DefaultMargin))}
 		if !ok {
 			j.Size = -1
 		}
-		judged = append(judged, j)
+		found.Entries = append(found.Entries, j)
 	}
-	m.note(judged)
+	if n := m.note(found.Entries, receipts); n > 0 {
+		partly = errors.Join(partly, fmt.Errorf("more than %d entries do not fit the log: %d of them, orphans and the oldest first, are not remembered", maxStrange, n))
+	}
 	if err := l.Folder.save(m); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return judged, strange, partly
+	return found, partly
+}
+
+// keptNote is the note of a receipt.
+type keptNote struct {
+	note       []byte
+	parsed     proofs.Note
+	checkpoint proofs.Checkpoint
+	digest     string
+	sum        anchor.Digest
+}
+
+// receipts returns the notes of the receipts of trees up to a size, the smallest first, one of each text.
+func (l *Ledger) receipts(size int64) (list []keptNote, err error) {
+	seen := map[anchor.Digest]bool{}
+	err = l.Folder.Receipts(func(k Kept) error {
+		note, c, err := parseSigned(k.Receipt.Note)
+		if err != nil || c.Tree.N > size {
+			return err
+		}
+		sum := sha256.Sum256([]byte(note.Text))
+		if !seen[sum] {
+			seen[sum] = true
+			list = append(list, keptNote{k.Receipt.Note, note, c, hex.EncodeToString(sum[:]), sum})
+		}
+		return nil
+	})
+	return list, err
 }
 
 var errOtherTree = errors.New("the leaves are not those of the verified checkpoint")
 
+// errAnotherHistory means that the log does not show that it continues the tree of an audit before.
+var errAnotherHistory = errors.New("the log does not continue the tree of the last audit, of which not every entry is remembered: the next audit reads all again")
+
 // search looks for digests to the end of the log's tree. What is remembered counts only once the
 // leaves have shown that this tree continues the one that it is of: a log may have rewritten its
-// history since, and a state may be another one.
-func (l *Ledger) search(ctx context.Context, log *Log, m *memory, wanted []anchor.Digest) error {
+// history since, and a state may be another one. In that case again is errAnotherHistory if there were
+// entries that are only counted.
+func (l *Ledger) search(ctx context.Context, log *Log, m *memory, wanted []anchor.Digest) (again, err error) {
 	tree := log.Checkpoint.Tree
 	if s := m.resume(log.Checkpoint.Origin, wanted, tree.N); s != nil {
-		err := walk(ctx, log, s)
+		err := walk(ctx, log, s, tree)
 		if err == nil {
-			return m.learn(s, wanted)
+			return nil, m.learn(s, wanted)
 		}
 		if !errors.Is(err, errOtherTree) {
-			return err
+			return nil, err
 		}
 	}
 	s := anchor.NewSearch(log.Checkpoint.Origin, wanted)
-	if err := walk(ctx, log, s); err != nil {
-		return err
+	if edge, ok := m.edge(); m.Dropped > 0 {
+		err := errOtherTree
+		if ok && edge.Tree().N <= tree.N {
+			err = walk(ctx, log, s, edge.Tree())
+		}
+		if errors.Is(err, errOtherTree) {
+			m.readAgain()
+			again, s = errAnotherHistory, anchor.NewSearch(log.Checkpoint.Origin, wanted)
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	clear(m.Sizes)
-	return m.learn(s, wanted)
+	if err := walk(ctx, log, s, tree); err != nil {
+		return nil, err
+	}
+	clear(m.fits)
+	return again, m.learn(s, wanted)
 }
 
-// walk appends the leaves that a search lacks.
-func walk(ctx context.Context, log *Log, s *anchor.Search) error {
-	tree := log.Checkpoint.Tree
+// walk appends the leaves that a search lacks up to a tree.
+func walk(ctx context.Context, log *Log, s *anchor.Search, tree proofs.Tree) error {
 	for at := s.Tree().N; at < tree.N; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -138,7 +206,7 @@ func walk(ctx context.Context, log *Log, s *anchor.Search) error {
 			return err
 		}
 		if at = to; log.Progress != nil {
-			log.Progress(at, tree.N)
+			log.Progress(at, log.Checkpoint.Tree.N)
 		}
 	}
 	if s.Tree() != tree {

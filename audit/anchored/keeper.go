@@ -73,7 +73,8 @@ type Keeper struct {
 	status    Status
 	findings  []audit.Finding
 	strange   [][]byte
-	unclaimed bool // they have not been taken
+	unclaimed bool     // they have not been taken
+	shown     *Matched // by the last audit, for the goroutine that anchors; nil: it was taken
 }
 
 // NewKeeper returns a Keeper. It reads the keys of the instance, and asks nothing.
@@ -123,6 +124,9 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 		if !k.cfg.Now().Before(k.again) {
 			k.submit(ctx)
+		}
+		if k.hasShown() {
+			k.count()
 		}
 	})
 }

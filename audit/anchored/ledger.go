@@ -1,7 +1,6 @@
 package anchored
 
 import (
-	"cmp"
 	"context"
 	"crypto"
 	"encoding/hex"
@@ -25,9 +24,13 @@ type Ledger struct {
 	Log      []proofs.Key       // of the log, of type ECDSA
 	Folder   *Folder
 	Now      func() time.Time // nil: time.Now
-	// Most is how many entries of v1 one audit reads that no earlier one has read. Anyone can make
-	// some, at a request each. 0: DefaultMost.
+	// Most is how many entries under the log's keys one audit reads that no earlier one has read.
+	// Anyone can make some, at a request each. 0: DefaultMost.
 	Most int
+	// Scanned is how many entries of v2 one audit reads of each key, whoever made them. 0: DefaultScanned.
+	Scanned int64
+	// ReadFor is how long one audit reads. 0: DefaultReadFor.
+	ReadFor time.Duration
 
 	memory *memory // as Entries left it, for Judge
 }
@@ -122,13 +125,15 @@ func (l *Ledger) KeyChanged(ctx context.Context) (string, error) {
 // Entry is an entry of the instance under a key of the log. Of several with one digest it is the
 // oldest: anyone can make a second signature of one.
 type Entry struct {
-	Digest    string          `json:"digest"` // in hex
-	Signature []byte          `json:"signature"`
-	UUID      string          `json:"uuid"`
-	LogIndex  int64           `json:"log_index"`
-	Time      time.Time       `json:"time"`               // when v1 took it; of v2, when it was first seen here
-	Promised  bool            `json:"promised,omitempty"` // the instance has signed the time
-	Entry     json.RawMessage `json:"entry,omitempty"`    // as the instance gave it; nil of one that is remembered because it is consistent
+	Digest    string `json:"digest"` // in hex
+	Signature []byte `json:"signature"`
+	UUID      string `json:"uuid"`
+	LogIndex  int64  `json:"log_index"`
+	// Time is when it was first seen here, or when v1 took it, if it says an earlier time. It was there
+	// by then, whatever a clock says that is ahead.
+	Time     time.Time       `json:"time"`
+	Promised bool            `json:"promised,omitempty"` // the instance has signed the time
+	Entry    json.RawMessage `json:"entry,omitempty"`    // as the instance gave it; nil of one of which that is not remembered
 }
 
 func entryOf(a *rekor.Anchor, seen time.Time) Entry {
@@ -137,9 +142,18 @@ func entryOf(a *rekor.Anchor, seen time.Time) Entry {
 		Time: a.Time.UTC(), Promised: true, Entry: a.Entry,
 	}
 	if a.Time.IsZero() {
-		e.Time, e.Promised = seen.UTC().Truncate(time.Second), false
+		e.Time = seen.UTC().Truncate(time.Second)
+		e.Promised = false
 	}
+	e.notAfter(seen)
 	return e
+}
+
+// notAfter corrects the time of an entry that is there now.
+func (e *Entry) notAfter(now time.Time) {
+	if now = now.UTC().Truncate(time.Second); e.Time.After(now) {
+		e.Time, e.Promised = now, false
+	}
 }
 
 func (e *Entry) digest() (d anchor.Digest, err error) {
@@ -149,130 +163,4 @@ func (e *Entry) digest() (d anchor.Digest, err error) {
 	}
 	copy(d[:], b)
 	return d, err
-}
-
-// DefaultMost is how many entries one audit reads if Ledger.Most is zero.
-const DefaultMost = 50_000
-
-// maxBad is how many entries are passed over that are not what they have to be, and maxSaid of how
-// many it is said why.
-const (
-	maxBad  = 100
-	maxSaid = 3
-)
-
-// Entries returns what the instance has under the keys of the log, one of each digest, the oldest
-// first. Of v1 that is what its index says, which is not proved: entries that it hides are not
-// seen, but for those that an earlier look saw. Of v2 it is all that stands in its tree. With an
-// error, what was read until then: not everything could be looked at.
-func (l *Ledger) Entries(ctx context.Context) ([]Entry, error) {
-	var all []Entry
-	var err error
-	if l.Instance.Version() == 2 {
-		all, err = l.scan(ctx)
-	} else {
-		all, err = l.list(ctx)
-	}
-	byDigest := map[string]Entry{}
-	for _, e := range all {
-		if other, ok := byDigest[e.Digest]; !ok || e.Time.Before(other.Time) {
-			byDigest[e.Digest] = e
-		}
-	}
-	entries := make([]Entry, 0, len(byDigest))
-	for _, e := range byDigest {
-		entries = append(entries, e)
-	}
-	slices.SortFunc(entries, func(x, y Entry) int {
-		return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(x.LogIndex, y.LogIndex), cmp.Compare(x.Digest, y.Digest))
-	})
-	return entries, err
-}
-
-// ErrMore means that an instance has more entries under the log's keys than one audit reads: the
-// next one goes on.
-var ErrMore = errors.New("the rest was not looked at; the next audit goes on from there")
-
-var errTooBad = fmt.Errorf("more than %d entries are not what they have to be: the rest was not looked at", maxBad)
-
-// followed stands in memory.Positions for what was seen of a v1 last, so that one that forks is
-// found out.
-const followed = ""
-
-func (l *Ledger) list(ctx context.Context) ([]Entry, error) {
-	m, err := l.Folder.remember()
-	if err != nil {
-		return nil, err
-	}
-	l.memory = m
-	all := m.Entries // whatever the index says now
-	at, err := l.Instance.Follow(ctx, m.Positions[followed])
-	if err != nil {
-		return all, err
-	}
-	if at != m.Positions[followed] {
-		m.Positions[followed] = at
-		if err := l.Folder.save(m); err != nil {
-			return all, err
-		}
-	}
-	var bad []error
-	news, known := 0, m.leaves()
-	for _, key := range l.Log {
-		for found, err := range l.Instance.List(ctx, key, func(leaf proofs.Hash) bool { return known[leaf] }) {
-			if ctx.Err() != nil {
-				return all, ctx.Err()
-			}
-			if err != nil {
-				if bad = append(bad, err); len(bad) > maxBad {
-					return all, errors.Join(append(bad[:maxSaid], errTooBad)...)
-				}
-				continue
-			}
-			if most := cmp.Or(l.Most, DefaultMost); news == most {
-				return all, errors.Join(append(bad[:min(len(bad), maxSaid)],
-					fmt.Errorf("more than %d entries under the log's keys had not been read yet: %w", most, ErrMore))...)
-			}
-			news++
-			m.Read = append(m.Read, found.Leaf[:]...) // as soon as Judge has kept what it says
-			if found.Anchor != nil {
-				all = append(all, entryOf(found.Anchor, l.now()))
-			}
-		}
-	}
-	if n := len(bad) - maxSaid; n > 0 {
-		bad = append(bad[:maxSaid], fmt.Errorf("and %d more", n))
-	}
-	return all, errors.Join(bad...)
-}
-
-func (l *Ledger) scan(ctx context.Context) ([]Entry, error) {
-	m, err := l.Folder.remember()
-	if err != nil {
-		return nil, err
-	}
-	l.memory = m
-	for _, key := range l.Log {
-		for done := false; !done; {
-			from := m.Positions[key.String()]
-			found, next, err := l.Instance.Scan(ctx, key, from)
-			for _, a := range found {
-				m.Entries = append(m.Entries, entryOf(a, l.now()))
-			}
-			if next != from { // above the limit, too: the next audit goes on from there
-				m.Positions[key.String()] = next
-				if err := l.Folder.save(m); err != nil {
-					return m.Entries, err
-				}
-			}
-			if err != nil {
-				return m.Entries, err
-			}
-			done = next.Done() || next == from
-			if len(m.Entries) > DefaultMost && !done {
-				return m.Entries, fmt.Errorf("it has more than %d entries under the log's keys: %w", DefaultMost, ErrMore)
-			}
-		}
-	}
-	return m.Entries, nil
 }

@@ -36,7 +36,7 @@ func TestTwoAudits(t *testing.T) {
 	_, err = instance.Submit(t.Context(), fork, w.signer.Key())
 	must(t, err)
 	w.judge(time.Now().Add(3 * time.Hour))
-	_, _, err = first.Judge(t.Context(), w.log(time.Now()), entries)
+	_, err = first.Judge(t.Context(), w.log(time.Now()), entries)
 	must(t, err)
 	w.open()
 	if verdicts, _, _ := w.judge(time.Now().Add(3 * time.Hour)); verdicts[digest(fork)].Verdict != anchor.Orphan {

@@ -24,11 +24,11 @@ func TestNoReceipt(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dirs[0], "3-victim.json"), []byte("{\"x\":1}\n"), 0o644))
 	entries, err := w.ledger.Entries(t.Context())
 	must(t, err)
-	judged, strange, err := w.ledger.Judge(t.Context(), w.log(time.Now()), entries)
+	found, err := w.ledger.Judge(t.Context(), w.log(time.Now()), entries)
 	if !errors.Is(err, anchored.ErrNoReceipt) || !strings.Contains(err.Error(), "3-victim.json") {
 		t.Errorf("error %v", err)
 	}
-	if len(judged) != 1 || len(strange) != 1 || string(strange[0]) != string(fork) {
-		t.Errorf("%d judged, %d strange", len(judged), len(strange))
+	if len(found.Entries) != 1 || len(found.Strange) != 1 || string(found.Strange[0]) != string(fork) {
+		t.Errorf("%d judged, %d strange", len(found.Entries), len(found.Strange))
 	}
 }

@@ -55,7 +55,7 @@ func TestReadOnce(t *testing.T) {
 		if asked > want+1 || audit > 2 && asked > 0 {
 			t.Errorf("audit %d: %d requests", audit, asked)
 		}
-		if _, _, err := w.ledger.Judge(t.Context(), w.log(late), entries); err != nil {
+		if _, err := w.ledger.Judge(t.Context(), w.log(late), entries); err != nil {
 			t.Fatal(err)
 		}
 	}

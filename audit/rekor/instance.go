@@ -153,6 +153,9 @@ func checkRekorKey(version int, origin string, key crypto.PublicKey) error {
 // Name returns the name of the instance.
 func (i *Instance) Name() string { return i.cfg.Name }
 
+// URL returns where the instance answers, without a slash at the end.
+func (i *Instance) URL() string { return i.cfg.URL }
+
 // Version returns 1 or 2.
 func (i *Instance) Version() int { return i.cfg.Version }
 

@@ -32,6 +32,10 @@ func (p Position) Done() bool {
 // maxScan is how many entries one Scan reads: 256 bundles.
 const maxScan = 256 * proofs.FullWidth
 
+// maxFound is how many bytes of entries that the key signed one Scan returns, or those of one bundle
+// more. Each has the instance's checkpoint, which may be long.
+const maxFound = 64 << 20
+
 // Follow reads the checkpoint of the instance, and returns the position with it if its tree
 // begins with the tree of the position's checkpoint: if it does not, the error is a *ForkError. A
 // smaller tree is compared in the same way, and leaves the position as it is.
@@ -107,7 +111,8 @@ func consistent(ctx context.Context, older, newer *head, hashes *tiles) error {
 	return nil
 }
 
-// Scan reads entries of a v2 instance from a position on, at most 65,536 of them, and returns
+// Scan reads entries of a v2 instance from a position on, at most 65,536 of them and fewer where those
+// that the key signed are many or large, and returns
 // those that the key signed, and where to go on. Before, it follows the instance as Follow does.
 // It has read all that there is if the position that it returns is Done. With an error it
 // returns the position that it came to, and the anchors up to there.
@@ -132,12 +137,16 @@ func (i *Instance) Scan(ctx context.Context, key proofs.Key, from Position) ([]*
 	}
 	at := Position{Next: from.Next, Checkpoint: string(h.signed)}
 	var anchors []*Anchor
-	for end := min(h.tree.N, int64(at.Next)+maxScan); int64(at.Next) < end; {
+	size := 0
+	for end := min(h.tree.N, int64(at.Next)+maxScan); int64(at.Next) < end && size < maxFound; {
 		found, next, err := i.scanBundle(ctx, k, h, int64(at.Next), hashes)
 		if err != nil {
 			return fail(anchors, at, err)
 		}
 		anchors, at.Next = append(anchors, found...), uint64(next)
+		for _, a := range found {
+			size += len(a.Entry)
+		}
 	}
 	return anchors, at, nil
 }

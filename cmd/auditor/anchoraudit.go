@@ -260,25 +260,26 @@ func (o *anchorAuditFlags) look(ctx context.Context, a *audit.Auditor, c *proofs
 		partly = errors.New("it shows a public key that is not among those that are trusted: has it been rotated? It is believed only once you give it with --rekor-key")
 	}
 	entries, err := ledger.Entries(ctx)
-	if err == nil {
-		err = instance.works()
+	if err == nil || errors.Is(err, anchored.ErrMore) {
+		err = errors.Join(err, instance.works())
 	}
 	partly = errors.Join(partly, err)
 	log := &anchored.Log{Policy: a.Policy(), Checkpoint: c, Margin: o.margin, Leaves: anchored.ReaderLeaves(&a.State().Reader)}
-	judged, strange, err := ledger.Judge(ctx, log, entries)
-	if partly = errors.Join(partly, err); err != nil && !errors.Is(err, anchored.ErrNoReceipt) {
+	matched, err := ledger.Judge(ctx, log, entries)
+	if partly = errors.Join(partly, err); matched == nil {
 		return nil, partly
 	}
-	one.add(judged)
+	one.Consistent = matched.Counted
+	one.add(matched.Entries)
 	if partly != nil {
 		one.Trouble = partly.Error()
 	}
-	for _, note := range strange {
+	for _, note := range matched.Strange {
 		if err := a.Offer(ctx, note); err != nil {
 			partly = errors.Join(partly, err)
 		}
 	}
-	found := anchored.Findings(instance.Name, log, judged)
+	found := anchored.Findings(instance.Name, log, matched.Entries)
 	if err := a.Watched(ctx, anchored.WatchedName(instance.Name), found); err != nil {
 		return one, errors.Join(partly, err)
 	}

@@ -38,7 +38,7 @@ func (s *anchorAudit) settled() (n int) {
 
 func (s *anchorAudit) entries() (n int) {
 	for _, one := range s.Instances {
-		n += len(one.Entries)
+		n += one.Consistent + one.Open + one.Orphans
 	}
 	return n
 }
