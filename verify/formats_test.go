@@ -49,7 +49,8 @@ func TestFormatsPage(t *testing.T) {
 		switch name {
 		case "accusation", // computed in audit/evidence
 			"expectations", "expectations-key", // computed in expect
-			"receipt", "receipt-log-key", "receipt-rekor-key": // verified in audit/rekor
+			"receipt", "receipt-log-key", "receipt-rekor-key", // verified in audit/rekor
+			"gate-key", "gate-public-key", "gate-record", "gate-url", "gate-answer", "gate-refusal", "gate-status": // computed in gate
 			seen[name] = true
 			return block
 		}
