@@ -42,10 +42,10 @@ type workflow struct {
 	dir       string // of the action
 	workspace string
 	artifacts string // a folder each
-	programs  string
 	action    action
 	temp      string // of the job that runs
-	built     string // publisher, as the first job has built it
+	programs  string
+	built     string // a folder with the programs, as the first job has built them
 }
 
 // ended is how a run of the action ended.
@@ -102,22 +102,19 @@ func (w *workflow) run(t *testing.T, with map[string]string) ended {
 			w.move(t, step, known)
 			continue
 		}
-		if step.ID == "publisher" && w.built != "" { // to link it anew takes seconds
+		if step.ID == "programs" && w.built != "" { // to link them anew takes seconds
 			work := filepath.Join(w.temp, "tuflog")
-			put(t, w.built, work)
-			if err := os.Chmod(filepath.Join(work, "publisher"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			known["steps.publisher.outputs.work"] = work
+			put(t, w.built, filepath.Join(work, "bin"))
+			known["steps.programs.outputs.work"] = work
 			continue
 		}
 		e.code = w.step(t, &e, fmt.Sprintf("step%d", i), step, known)
 		if e.code != 0 {
 			break
 		}
-		if step.ID == "publisher" {
-			put(t, filepath.Join(known["steps.publisher.outputs.work"], "publisher"), w.programs)
-			w.built = filepath.Join(w.programs, "publisher")
+		if step.ID == "programs" {
+			w.built = filepath.Join(w.programs, "bin")
+			put(t, filepath.Join(known["steps.programs.outputs.work"], "bin"), w.built)
 		}
 	}
 	for name, output := range w.action.Outputs {

@@ -85,4 +85,9 @@ if [ -n "$pack" ]; then
 	upload=$work/artifact/artifact.tar
 fi
 printf 'folder=%s\nupload=%s\n' "$folder" "$upload" >>"$GITHUB_OUTPUT"
-end logged "All files are logged, and their witnessed proofs are beside them."
+sentence="All files are logged, and their witnessed proofs are beside them: a device takes what is handed on."
+if grep -q '^log-release: the log could not be asked' "$work/said"; then
+	sentence="$sentence The log could not be asked: nothing needed it, because all files had their proofs."
+	printf '::warning title=Transparency log::The log could not be asked. Nothing needed it, because all files had their proofs.\n'
+fi
+end logged "$sentence"
