@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // This file holds what a Repository keeps of the files that its leaves name. All
@@ -154,7 +155,7 @@ func (r *Repository) read(ctx context.Context, position int) (*tuf.Metadata, err
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata of leaf %d: %w", rec.Index, err)
 	}
-	m, err := tuf.Parse(rec.Leaf.Encoding, file)
+	m, err := codec.Parse(rec.Leaf.Encoding, file)
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata of leaf %d: %w", rec.Index, err)
 	}

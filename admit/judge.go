@@ -95,6 +95,10 @@ func (r *Repository) already(position int) Decision {
 func (r *Repository) judgeRoot(ctx context.Context, leaf leaf.Leaf, m *tuf.Metadata) (Decision, error) {
 	parent, ok := r.parentOf(m.Version)
 	if !ok {
+		if r.encoding == tuf.Pigweed {
+			return Decision{}, refused(RefusedNoParent, "no root below root %d is logged in this repository (logged: %d to %d)",
+				m.Version, r.records[0].Leaf.Version, r.records[r.root].Leaf.Version)
+		}
 		return Decision{}, refused(RefusedNoParent, "root %d chains to root %d, which is not logged in this repository (logged: %d to %d)",
 			m.Version, m.Version-1, r.records[0].Leaf.Version, r.records[r.root].Leaf.Version)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // prefix is a log's prefix as admission sees it: leaves in order and the files
@@ -53,7 +54,7 @@ func newPrefix(t testing.TB, genesis []byte) *prefix {
 
 func parse(t testing.TB, file []byte) *tuf.Metadata {
 	t.Helper()
-	m, err := tuf.ParseJSON(file)
+	m, err := codec.ParseAny(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -268,7 +268,7 @@ func (o *order) givers(i int) []int {
 // gives reports whether a file gives keys to the role of file i that signed it.
 func (o *order) gives(giver, i int) bool {
 	f := o.files[i]
-	if f.Role == tuf.RoleRoot && o.files[giver].File.Version != f.File.Version-1 {
+	if f.Role == tuf.RoleRoot && !f.File.MayFollow(o.files[giver].File.Version) {
 		return false
 	}
 	return o.meets(i, o.keysOf(giver, f.Role))

@@ -173,7 +173,7 @@ func (r *room) give(n int64) {
 // beside it: then a file that is larger than its leaf says is left for later.
 func (a *Auditor) load(ctx context.Context, it item, ahead bool) *loaded {
 	l := &loaded{item: it}
-	if l.leafErr != nil || !readable(l.leaf.Encoding) {
+	if l.leafErr != nil {
 		return l
 	}
 	l.err = a.loadFiles(ctx, l, ahead)

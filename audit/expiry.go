@@ -78,7 +78,7 @@ func (r *repository) noteLife(l *loaded, at look) {
 		life = &lifetime{}
 		r.lives[l.leaf.Role] = life
 	}
-	expires := l.metadata.Expires.Unix()
+	expires := l.metadata.Expiry()
 	if habitual(l.leaf.Role) && life.Version > 0 && expires > life.Expires {
 		life.Distances = append(life.Distances, expires-life.Expires)
 		life.Distances = life.Distances[max(0, len(life.Distances)-keptDistances):]
@@ -141,7 +141,7 @@ func (a *Auditor) runningOut(id tuf.Digest, lives map[string]*lifetime, roles []
 	more, first := 0, time.Time{}
 	for _, role := range roles {
 		life := lives[role.Role]
-		if role.Index < 0 || life == nil || life.Version != role.Current || !asOf.IsZero() && role.expires().Before(asOf) {
+		if role.Index < 0 || life == nil || life.Version != role.Current || role.Expires == 0 || !asOf.IsZero() && role.expired(asOf) {
 			continue
 		}
 		since, compared := life.runsOut(role.Role)

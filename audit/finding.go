@@ -57,7 +57,7 @@ const (
 
 	OrphanAnchor Kind = "orphan-anchor" // a public ledger has under the log's key what the log does not show, or what somebody forged
 
-	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
+	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf that this auditor does not know
 
 	VersionGap         Kind = "version-gap"         // versions between the lowest and the highest are not logged
 	VersionLate        Kind = "version-late"        // logged after a higher one
@@ -66,6 +66,7 @@ const (
 	KeyID              Kind = "key-id"              // a key id is not the hash of its key
 	ThresholdLowered   Kind = "threshold-lowered"   // fewer signatures suffice than before
 	Expired            Kind = "expired"             // current releases had expired when the checkpoint was cosigned
+	NeverExpires       Kind = "never-expires"       // the metadata of a repository never expires
 	RunningOut         Kind = "running-out"         // a current release is about to expire
 	Twin               Kind = "twin"                // a release is also another repository's
 	TwoPayloads        Kind = "two-payloads"        // two payloads of one version stand, and not both are bound
@@ -114,7 +115,7 @@ var classes = map[Kind]Class{
 	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected, FileWithheld: Unexpected,
 	OrphanAnchor: Unexpected, UnexpectedRelease: Unexpected, ReleaseWithheld: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
 	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
-	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
+	ThresholdLowered: Hygiene, Expired: Hygiene, NeverExpires: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,
 	SecondChain: Hygiene, ForkedRoot: Hygiene, SharedTopLevel: Hygiene, TwoIDs: Hygiene, KeyForm: Hygiene, RevokedKey: Hygiene,
 	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
@@ -159,6 +160,14 @@ type Evidence struct {
 }
 
 const maxEvidenceText = 16 << 10 // bytes
+
+// metadataFile is metadata as evidence, with the end of its name that its encoding has.
+func metadataFile(name string, m *tuf.Metadata) Evidence {
+	if m.Encoding == tuf.Pigweed {
+		return evidenceFile(name+".pb", m.File)
+	}
+	return evidenceFile(name+".json", m.File)
+}
 
 func evidenceFile(name string, content []byte) Evidence {
 	e := Evidence{Name: name, SHA256: tuf.Sum(content), Size: int64(len(content)), content: content}

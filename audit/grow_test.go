@@ -25,11 +25,7 @@ func TestGrowsByParts(t *testing.T) {
 		t.Skip("seven replays of 600 leaves take a second")
 	}
 	h := newHistory(t)
-	unknown := h.evidence()
-	unknown.Encoding = tuf.Pigweed
-	for h.Size() < 600 {
-		h.Append(unknown.Marshal())
-	}
+	h.pad(600)
 	h.release(tuf.RoleTargets, "app.bin", "five")
 	h.Publish(2)
 	parts := func(c *audit.Auditor) *audit.Auditor {

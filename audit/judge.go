@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Verdict is the auditor's judgement of a leaf.
@@ -121,15 +122,12 @@ func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encodin
 
 // parse reads a file with the SHA-256 sum, which it is known to have.
 func parse(what string, content []byte, sum tuf.Digest, encoding tuf.Encoding) (*tuf.Metadata, error) {
-	m, err := tuf.ParseKnown(encoding, content, sum)
+	m, err := codec.ParseKnown(encoding, content, sum)
 	if err != nil {
 		return nil, &malformed{what, err}
 	}
 	return m, nil
 }
-
-// readable reports whether package tuf reads an encoding.
-func readable(encoding tuf.Encoding) bool { return encoding == tuf.JSON }
 
 // judge records what is wrong with a leaf. The error means that it could not be
 // judged now.
@@ -160,11 +158,6 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 		}
 		a.record(f)
 		return entry{verdict}, nil
-	}
-	if !readable(l.leaf.Encoding) {
-		f := aboutLeaf(UnknownLeaf, l.index, l.leaf, "entry %d has encoding %q, which this auditor cannot read", l.index, l.leaf.Encoding)
-		a.record(f)
-		return entry{UnknownToUs}, nil
 	}
 	repo, err := a.judging(ctx, l)
 	if err != nil {

@@ -75,8 +75,8 @@ func (tt lie) play(t *testing.T, h *history) (accusing []audit.Finding) {
 	var found []audit.Finding
 	outage := false
 	for _, f := range r.Findings {
-		padding := f.Kind == audit.UnknownLeaf && f.Role == "root"
-		if (f.Kind != audit.SecondPayload || f.Index != leafEvidence) && !padding {
+		padded := f.Kind == audit.UnknownLeaf && strings.Contains(f.Sentence, padding)
+		if (f.Kind != audit.SecondPayload || f.Index != leafEvidence) && !padded {
 			found = append(found, f)
 		}
 		outage = outage || f.Class == audit.Outage

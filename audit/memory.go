@@ -170,7 +170,7 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 		kept.Leaf = l.leaf
 	}
 	if l.metadata != nil {
-		kept.Expires = l.metadata.Expires.Unix()
+		kept.Expires = l.metadata.Expiry()
 	}
 	if verdict == Right {
 		if err := a.list(ctx, kept, l); err != nil {

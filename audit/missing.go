@@ -119,6 +119,9 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 	}
 	same := b.versions[roleVersion{l.leaf.Role, l.leaf.Version}] || b.payloads[l.leaf.Payload]
 	if l.leaf.Role == tuf.RoleRoot {
+		if l.leaf.Encoding == tuf.Pigweed { // the root before it is any below it
+			return same || b.rootBelow(l.leaf.Version)
+		}
 		if code == admit.RefusedThreshold {
 			return false
 		}
@@ -139,6 +142,16 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 	}
 	// What lies below the version in force delegates to nobody any more.
 	return b.may || b.top >= max(targets, 1) || same || code == admit.RefusedSecondPayload && b.targets
+}
+
+// rootBelow reports whether a root of a lower version is missing.
+func (b *blindness) rootBelow(version int64) bool {
+	for v := range b.roots {
+		if v < version {
+			return true
+		}
+	}
+	return false
 }
 
 // targetsInForce returns the version of targets that is in force; 0: none, or it cannot
@@ -383,7 +396,7 @@ func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why str
 	if !a.accuseOf(ctx, &f, l, earlier) {
 		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		if l.metadata != nil {
-			f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
+			f.Evidence = append(f.Evidence, metadataFile(fmt.Sprint(l.index), l.metadata))
 		}
 		if l.snapshot != nil {
 			f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))

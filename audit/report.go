@@ -72,8 +72,11 @@ type RoleReport struct {
 	Highest  int64  `json:"highest"` // highest version released
 	Current  int64  `json:"current"` // version of the release in force; 0: none
 	Index    int64  `json:"index"`   // of the current release; -1: none
-	Expires  int64  `json:"expires"` // when the current release does, in POSIX seconds; 0: none
+	Expires  int64  `json:"expires"` // when the current release does, in POSIX seconds; 0: there is none, or it never does
 }
+
+// expired reports whether the current release had expired at a time.
+func (r RoleReport) expired(at time.Time) bool { return r.Expires != 0 && r.expires().Before(at) }
 
 func (r RoleReport) expires() time.Time { return time.Unix(r.Expires, 0).UTC() }
 
@@ -344,7 +347,7 @@ func readPresent(id tuf.Digest, saved []byte) (p present, ok bool) {
 func (a *Auditor) presentFindings(id tuf.Digest, p present, asOf time.Time) []Finding {
 	var expired, which []string
 	for _, role := range p.Report.Roles {
-		if role.Index >= 0 && !asOf.IsZero() && role.expires().Before(asOf) {
+		if role.Index >= 0 && !asOf.IsZero() && role.expired(asOf) {
 			expired = append(expired, fmt.Sprintf("%s %d (%s)", tuf.Word(role.Role), role.Current, role.expires().Format(time.DateOnly)))
 			which = append(which, fmt.Sprintf("%q %d", role.Role, role.Current))
 		}
@@ -360,6 +363,9 @@ func (a *Auditor) presentFindings(id tuf.Digest, p present, asOf time.Time) []Fi
 		found = append(found, f)
 	}
 	found = append(found, a.runningOut(id, p.Lives, p.Report.Roles, asOf)...)
+	if p.Report.Encoding == tuf.Pigweed {
+		found = append(found, aboutLeaf(NeverExpires, -1, leaf.Leaf{Repository: id}, "is in Pigweed's encoding, whose metadata never expires: a device from which updates are withheld cannot tell"))
+	}
 	return append(found, p.Never...)
 }
 
@@ -437,7 +443,7 @@ func (a *Auditor) roleReport(ctx context.Context, repo *repository, role string,
 	if err != nil {
 		return RoleReport{Role: role, Releases: r.Releases, Evidence: r.Evidence, Highest: r.Highest, Index: -1}, err
 	}
-	r.Expires = m.Expires.Unix()
+	r.Expires = m.Expiry()
 	return r, nil
 }
 

@@ -292,7 +292,7 @@ func thresholds(d *tuf.Delegations) map[string]int {
 func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository, root *tuf.Metadata, keys tuf.KeySet) (Finding, error) {
 	f := aboutLeaf(SecondPayload, l.index, l.leaf, "%s %d is signed with two payloads: the one released at index %d, and the one at index %d",
 		tuf.Word(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
-	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
+	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw), metadataFile(fmt.Sprint(l.index), l.metadata)}
 	other, err := a.earlier(ctx, l.leaf.Contradicts)
 	if l.leaf.Role == tuf.RoleRoot && err == nil {
 		// What both must meet is the root before them, not what they say themselves.
@@ -315,8 +315,8 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 	if !a.accuseKeys(ctx, &f, repo, l.leaf.Contradicts, l.index, l) {
 		f.Evidence = append(f.Evidence,
 			a.leafEvidence(ctx, l.leaf.Contradicts, first.Marshal()),
-			evidenceFile(fmt.Sprintf("%d.json", l.leaf.Contradicts), other.File),
-			evidenceFile("root.json", root.File))
+			metadataFile(fmt.Sprint(l.leaf.Contradicts), other),
+			metadataFile("root", root))
 	}
 	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
 		f.Sentence += "; signed both: " + strings.Join(names, ", ")

@@ -84,7 +84,7 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 		of      *repository
 		own     int64
 	}{{other, l.metadata, repo, same.index}, {repo, rival.Metadata, other, l.index}} {
-		parent, ok := way.parents.roles[tuf.RoleRoot].versions[version-1]
+		before, parent, ok := way.parents.rootBefore(version)
 		if !ok {
 			continue
 		}
@@ -98,9 +98,26 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 		repo.forked[other.ID()] = true
 		repo.fact("forked/"+other.ID().String(), true)
 		return []Finding{aboutLeaf(ForkedRoot, l.index, l.leaf, "root %d of repository %s is signed by the keys of root %d of repository %s at index %d, whose own root %d at index %d is another: a device that has that root takes either",
-			version, way.of.ID().Short(), version-1, way.parents.ID().Short(), parent.index, version, way.own)}, nil
+			version, way.of.ID().Short(), before, way.parents.ID().Short(), parent.index, version, way.own)}, nil
 	}
 	return nil, nil
+}
+
+// rootBefore returns the released root that a root of a version follows, and its version: the
+// one below it, of Pigweed the highest below it.
+func (r *repository) rootBefore(version int64) (before int64, root released, ok bool) {
+	versions := r.roles[tuf.RoleRoot].versions
+	before = version - 1
+	if r.Encoding() == tuf.Pigweed {
+		before = 0
+		for v := range versions {
+			if v < version {
+				before = max(before, v)
+			}
+		}
+	}
+	root, ok = versions[before]
+	return before, root, ok
 }
 
 // sharedTopLevel says which top-level roles have keys in common that suffice for either.
@@ -175,7 +192,7 @@ func (c comparison) keySpellings() (found []Finding) {
 		key := keys[id]
 		if _, readable := key.Identity(); !readable {
 			unreadable.add("%s (%s)", tuf.Word(clip(id, 12)), tuf.Word(clip(key.Type, 32)))
-		} else if strings.HasPrefix(key.Type, "ecdsa") && !strings.HasPrefix(strings.TrimSpace(key.Public), "-----BEGIN") {
+		} else if c.now.Encoding == tuf.JSON && strings.HasPrefix(key.Type, "ecdsa") && !strings.HasPrefix(strings.TrimSpace(key.Public), "-----BEGIN") {
 			hexadecimal.add("%s", tuf.Word(clip(id, 12)))
 		}
 	}

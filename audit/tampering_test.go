@@ -135,12 +135,12 @@ var tamperedLeaves = []lie{
 		h.Append([]byte("tuflog end v2\n"))
 		h.Publish(2)
 	}, fmt.Sprintf("unknown-leaf@%d", nextLeaf), audit.Unexpected, `"tuflog end v2"`, nil},
-	{"an unknown encoding", func(h *history) {
+	{"a leaf of the other encoding", func(h *history) {
 		leaf := h.evidence()
 		leaf.Encoding = tuf.Pigweed
 		h.Append(leaf.Marshal())
 		h.Publish(2)
-	}, fmt.Sprintf("unknown-leaf@%d", nextLeaf), audit.Unexpected, "pigweed", nil},
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "its metadata does not parse", nil},
 }
 
 // falseAdmissions: leaves that the rules of admission do not give.

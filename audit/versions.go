@@ -204,7 +204,7 @@ func (a *Auditor) bothStand(ctx context.Context, l *loaded, repo *repository, le
 		if err != nil {
 			return Finding{}, err
 		}
-		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", rec.Index), m.File))
+		f.Evidence = append(f.Evidence, metadataFile(fmt.Sprint(rec.Index), m))
 		if rec.Leaf.Snapshot.IsZero() {
 			continue
 		}
@@ -214,6 +214,6 @@ func (a *Auditor) bothStand(ctx context.Context, l *loaded, repo *repository, le
 		}
 		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", rec.Index), s.File))
 	}
-	f.Evidence = append(f.Evidence, evidenceFile("root.json", root.File))
+	f.Evidence = append(f.Evidence, metadataFile("root", root))
 	return f, nil
 }

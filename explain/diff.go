@@ -65,7 +65,7 @@ func (c *Changes) header(before, after *tuf.Metadata) {
 		c.add(Change{Kind: SpecVersion, Before: before.SpecVersion, After: after.SpecVersion},
 			"It follows version %s of the specification, before %s.", tuf.Word(after.SpecVersion), tuf.Word(before.SpecVersion))
 	}
-	if !before.Expires.Equal(after.Expires) {
+	if before.Expiry() != after.Expiry() {
 		const form = "2006-01-02T15:04:05Z07:00"
 		change := Change{Kind: ExpiryChanged, Before: before.Expires.UTC().Format(form), After: after.Expires.UTC().Format(form)}
 		c.add(change, "It expires at %s, %s than before (%s).", change.After, moved(before.Expires, after.Expires), change.Before)

@@ -225,6 +225,9 @@ func (p *Predecessors) delegations(m *tuf.Metadata) (found []Discontinuity) {
 }
 
 func (p *Predecessors) expiry(r Release) (found []Discontinuity) {
+	if r.Metadata.Expiry() == 0 {
+		return nil
+	}
 	if p.last != nil && r.Metadata.Expires.Before(p.last.Expires) {
 		found = append(found, Discontinuity{Kind: ExpiryBack, Text: fmt.Sprintf("It expires %s than the release before it.", moved(p.last.Expires, r.Metadata.Expires))})
 	}

@@ -114,6 +114,23 @@ func (m *Metadata) Members() iter.Seq2[string, []byte] {
 	}
 }
 
+// MayFollow reports whether a root may come after one of a version: in JSON the next one
+// alone, in Pigweed, which does not climb from version to version, any later one.
+func (m *Metadata) MayFollow(version int64) bool {
+	if m.Encoding == Pigweed {
+		return m.Version > version
+	}
+	return m.Version == version+1
+}
+
+// Expiry returns when the metadata expires, in POSIX seconds; 0: never, as Pigweed's.
+func (m *Metadata) Expiry() int64 {
+	if m.Encoding == Pigweed {
+		return 0
+	}
+	return m.Expires.Unix()
+}
+
 // Memory returns about how many bytes the metadata takes besides its file.
 func (m *Metadata) Memory() int {
 	size := cap(m.Payload) + m.kept

@@ -94,21 +94,9 @@ func parseJSON(file []byte) (*Metadata, error) {
 	return m, nil
 }
 
-// Parse reads a metadata file strictly, in the encoding that the repository has.
-func Parse(encoding Encoding, file []byte) (*Metadata, error) {
-	switch encoding {
-	case JSON:
-		return ParseJSON(file)
-	default:
-		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
-	}
-}
-
-// ParseKnown is Parse for a file of which the caller knows that sum is its SHA-256.
-func ParseKnown(encoding Encoding, file []byte, sum Digest) (*Metadata, error) {
-	if encoding != JSON {
-		return Parse(encoding, file)
-	}
+// ParseJSONKnown is ParseJSON for a file of which the caller knows that sum is its
+// SHA-256.
+func ParseJSONKnown(file []byte, sum Digest) (*Metadata, error) {
 	m, err := parseJSON(file)
 	if err == nil {
 		m.FileDigest = sum

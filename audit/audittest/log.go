@@ -24,6 +24,7 @@ import (
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Origin is the name of the log.
@@ -157,10 +158,10 @@ func (l *Log) Become(other *Log) {
 	l.entries, l.blobs, l.repos, l.served = other.entries, other.blobs, other.repos, other.served
 }
 
-// Parse reads a file of JSON metadata.
+// Parse reads a file of metadata.
 func Parse(t testing.TB, file []byte) *tuf.Metadata {
 	t.Helper()
-	m, err := tuf.ParseJSON(file)
+	m, err := codec.ParseAny(file)
 	if err != nil {
 		t.Fatal(err)
 	}

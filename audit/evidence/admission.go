@@ -16,9 +16,6 @@ import (
 // Everything is compared with what an honest log would have signed: an honest log holds
 // only entries that the rules gave, so other entries of the same tree may be relied on.
 func (r *reader) falseAdmission(ctx context.Context, l leaf.Leaf) (string, error) {
-	if l.Encoding != tuf.JSON {
-		return "", fmt.Errorf("this version cannot read encoding %q: %w", string(l.Encoding), ErrNoProof)
-	}
 	if why := r.byItself(l); why != "" {
 		return why, nil
 	}
@@ -47,7 +44,11 @@ func (r *reader) byItself(l leaf.Leaf) string {
 	switch {
 	case tuf.BadRoleName(l.Role) != "":
 		return "it is of a role " + tuf.BadRoleName(l.Role)
-	case targets && l.Snapshot.IsZero():
+	case l.Encoding == tuf.Pigweed && l.Role != tuf.RoleRoot && l.Role != tuf.RoleTargets:
+		return "it is of a role that Pigweed does not have"
+	case l.Encoding == tuf.Pigweed && !l.Snapshot.IsZero():
+		return "it names a snapshot, although its file names its role itself"
+	case targets && l.Encoding == tuf.JSON && l.Snapshot.IsZero():
 		return "it does not name a snapshot that lists it"
 	case !targets && !l.Snapshot.IsZero():
 		return "it names a snapshot, although its file names its role itself"
@@ -60,7 +61,7 @@ func (r *reader) byItself(l leaf.Leaf) string {
 // byItsFiles compares the leaf with the files that it names. What they say by themselves is
 // true whatever else the log holds.
 func (r *reader) byItsFiles(ctx context.Context, l leaf.Leaf) string {
-	file, ok := r.file(ctx, l.Metadata)
+	file, ok := r.file(ctx, l.Metadata, l.Encoding)
 	if ok {
 		if why := ofFile(l, file); why != "" {
 			return why
@@ -69,7 +70,7 @@ func (r *reader) byItsFiles(ctx context.Context, l leaf.Leaf) string {
 	if l.Snapshot.IsZero() {
 		return ""
 	}
-	snapshot, there := r.file(ctx, l.Snapshot)
+	snapshot, there := r.file(ctx, l.Snapshot, l.Encoding)
 	if !there {
 		return ""
 	}
@@ -152,6 +153,7 @@ func (r *reader) byOthers(ctx context.Context, l leaf.Leaf) (why string) {
 		// has to be signed by is that of the version below.
 		case o.Version == l.Version && l.Kind == leaf.Release && o.Payload != l.Payload && index < r.index:
 			why = fmt.Sprintf("root %d is released with another payload at entry %d", l.Version, index)
+		case l.Encoding == tuf.Pigweed: // which root this one follows a single entry does not say
 		case o.Version == l.Version-1 && index > r.index:
 			why = fmt.Sprintf("root %d is not before it, but at entry %d", o.Version, index)
 		case o.Version == l.Version-1:
@@ -177,7 +179,7 @@ func (r *reader) byRootBelow(ctx context.Context, l leaf.Leaf, index int64, o le
 
 // metadata returns the file of a leaf, nil if it is not there or not what the leaf says.
 func (r *reader) metadata(ctx context.Context, l leaf.Leaf) *tuf.Metadata {
-	p, ok := r.file(ctx, l.Metadata)
+	p, ok := r.file(ctx, l.Metadata, l.Encoding)
 	if !ok || p.err != nil || ofFile(l, p) != "" {
 		return nil
 	}
@@ -198,9 +200,11 @@ func (r *reader) rootOf(ctx context.Context, l leaf.Leaf) *tuf.Metadata {
 // The root that is in force for an entry is the released one of the highest version before
 // it. An honest log releases roots version by version, and one of each. So it is a certain
 // root if the file holds its entry, and either all entries from there to the accused one, or
-// the entry of the next root, behind the accused one.
+// the entry of the next root, behind the accused one. Of Pigweed, whose roots may skip
+// versions and come later than higher ones, only all entries of the repository say which root
+// was in force: see bySpan.
 func (r *reader) byRoot(ctx context.Context, l leaf.Leaf) (string, *Unproved) {
-	if l.Role == tuf.RoleRoot {
+	if l.Role == tuf.RoleRoot || l.Encoding == tuf.Pigweed {
 		return "", nil
 	}
 	at, inForce, next := int64(-1), leaf.Leaf{}, int64(-1)
@@ -254,7 +258,7 @@ func (r *reader) short(ctx context.Context, l leaf.Leaf, at int64, o leaf.Leaf) 
 	if l.Snapshot.IsZero() {
 		return ""
 	}
-	if s, ok := r.file(ctx, l.Snapshot); ok && s.err == nil {
+	if s, ok := r.file(ctx, l.Snapshot, l.Encoding); ok && s.err == nil {
 		if err := s.m.Meets(root.Root.KeySet(tuf.RoleSnapshot)); err != nil {
 			return fmt.Sprintf("its snapshot does not meet the threshold of %s: %v", force, err)
 		}
@@ -293,7 +297,7 @@ func (r *reader) bySpan(ctx context.Context, l leaf.Leaf) (why string) {
 	}
 	var snapshots []*tuf.Metadata
 	if !l.Snapshot.IsZero() {
-		s, ok := r.file(ctx, l.Snapshot)
+		s, ok := r.file(ctx, l.Snapshot, l.Encoding)
 		if !ok || s.err != nil {
 			return ""
 		}

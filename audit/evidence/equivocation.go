@@ -10,12 +10,14 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // equivocation is an accusation against the keys of a repository, taken apart. Its files
 // are, in this order: the chain of roots, from the one that names the repository to the one
 // whose keys are accused; for a delegated role the metadata that leads to it, from targets
-// on; the two files; and for targets and delegated roles the snapshots that list them.
+// on; the two files; and for targets and delegated roles in JSON the snapshots that list
+// them. All are in one encoding.
 type equivocation struct {
 	role       string
 	roots      []*tuf.Metadata
@@ -67,15 +69,18 @@ func splitEquivocation(a fraud.Accusation) (*equivocation, error) {
 	}
 	var all []*tuf.Metadata
 	for i, f := range a.Files {
-		m, err := tuf.ParseJSON(f)
+		m, err := codec.ParseAny(f)
 		if err != nil {
 			return nil, fmt.Errorf("file %d: %w", i+1, err)
+		}
+		if i > 0 && m.Encoding != all[0].Encoding {
+			return nil, fmt.Errorf("file %d is %s, the one before it %s: %w", i+1, m.Encoding, all[0].Encoding, ErrNoProof)
 		}
 		all = append(all, m)
 	}
 	e := &equivocation{role: role, verify: newVerifier()}
 	behind := 2 // files behind the chain and the delegators
-	if tuf.TypeOf(role) == tuf.RoleTargets {
+	if tuf.TypeOf(role) == tuf.RoleTargets && len(all) > 0 && all[0].Encoding == tuf.JSON {
 		behind = 4
 	}
 	if len(all) < behind+1 {
@@ -156,11 +161,11 @@ func (e *equivocation) checkRoots(roots []*tuf.Metadata) error {
 		if i == 0 {
 			continue
 		}
-		if m.Version != roots[i-1].Version+1 {
+		if !m.MayFollow(roots[i-1].Version) {
 			return fmt.Errorf("root %d follows root %d", m.Version, roots[i-1].Version)
 		}
 		if err := e.verify.meets(m, roots[i-1].Root.KeySet(tuf.RoleRoot)); err != nil {
-			return fmt.Errorf("root %d does not meet the threshold of root %d: %w", m.Version, m.Version-1, err)
+			return fmt.Errorf("root %d does not meet the threshold of root %d: %w", m.Version, roots[i-1].Version, err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Kind is the kind of an accusation.
@@ -142,7 +143,7 @@ type reader struct {
 	entries map[int64][]byte
 
 	files map[tuf.Digest][]byte
-	read  map[tuf.Digest]parsed
+	read  map[encoded]parsed
 	used  []tuf.Digest // in the order of their first use
 	// fetch gets a file that is not in files, while an accusation is made; nil: there
 	// are no others.
@@ -167,7 +168,7 @@ func open(a fraud.Accusation, keys []proofs.Key) (*reader, error) {
 	}
 	r := &reader{
 		kind: Kind(a.Kind), origin: c.Origin, tree: c.Tree, spans: a.Spans,
-		entries: map[int64][]byte{}, files: map[tuf.Digest][]byte{}, read: map[tuf.Digest]parsed{},
+		entries: map[int64][]byte{}, files: map[tuf.Digest][]byte{}, read: map[encoded]parsed{},
 	}
 	for _, s := range a.Spans {
 		if err := s.Verify(c.Tree); err != nil {
@@ -227,16 +228,23 @@ func (r *reader) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	return b, nil
 }
 
+// encoded is a file, read in an encoding that a leaf says it has.
+type encoded struct {
+	sum      tuf.Digest
+	encoding tuf.Encoding
+}
+
 // file parses a file. ok means that it is there, whether or not it parses.
-func (r *reader) file(ctx context.Context, sum tuf.Digest) (p parsed, ok bool) {
-	if p, ok := r.read[sum]; ok {
+func (r *reader) file(ctx context.Context, sum tuf.Digest, encoding tuf.Encoding) (p parsed, ok bool) {
+	key := encoded{sum, encoding}
+	if p, ok := r.read[key]; ok {
 		return p, true
 	}
 	b, err := r.Blob(ctx, sum)
 	if err != nil {
 		return parsed{}, false
 	}
-	p.m, p.err = tuf.ParseJSON(b)
-	r.read[sum] = p
+	p.m, p.err = codec.Parse(encoding, b)
+	r.read[key] = p
 	return p, true
 }

@@ -13,7 +13,7 @@ import (
 func CheckEntries(ctx context.Context, kind Kind, index, size int64, spans []fraud.Span, fetch func(context.Context, tuf.Digest) ([]byte, error)) (Statement, error) {
 	r := &reader{
 		kind: kind, index: index, tree: proofs.Tree{N: size}, spans: spans,
-		entries: map[int64][]byte{}, files: map[tuf.Digest][]byte{}, read: map[tuf.Digest]parsed{}, fetch: fetch,
+		entries: map[int64][]byte{}, files: map[tuf.Digest][]byte{}, read: map[encoded]parsed{}, fetch: fetch,
 	}
 	for _, s := range spans {
 		for i, e := range s.Entries {

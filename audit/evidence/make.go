@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Source reads a log. Nothing that it returns is trusted. An audit.Source is one.
@@ -222,6 +223,9 @@ func (g *Log) related(l leaf.Leaf, own place, records []admit.Record) (tries [][
 		tries = append(tries, single)
 	}
 	limit := int64(min(g.MaxEntries, fraud.MaxAccusedEntries))
+	if l.Encoding == tuf.Pigweed {
+		root = genesis // a later one may have a lower version
+	}
 	if genesis < 0 {
 		root, genesis = 0, 0 // no entry may be left out
 	}
@@ -277,7 +281,7 @@ const maxTriedWithout = 8
 type Rival struct {
 	Index    int64  // of its entry; -1: it is not logged
 	File     []byte // as it was signed
-	Snapshot []byte // that lists it by its hash; nil for roots, snapshots and timestamps
+	Snapshot []byte // that lists it by its hash; nil for roots, snapshots, timestamps and Pigweed's files
 }
 
 // maxDelegators bounds the search for the metadata that leads to a delegated role.
@@ -305,7 +309,7 @@ func (g *Log) Equivocation(ctx context.Context, h History, role string, rivals [
 	}
 	below := int64(tuf.MaxVersion + 1)
 	if role == tuf.RoleRoot {
-		m, err := tuf.ParseJSON(rivals[0].File)
+		m, err := codec.ParseAny(rivals[0].File)
 		if err != nil {
 			return nil, err
 		}
@@ -316,7 +320,7 @@ func (g *Log) Equivocation(ctx context.Context, h History, role string, rivals [
 		return nil, err
 	}
 	rest := [][]byte{rivals[0].File, rivals[1].File}
-	if tuf.TypeOf(role) == tuf.RoleTargets {
+	if tuf.TypeOf(role) == tuf.RoleTargets && rivals[0].Snapshot != nil {
 		rest = append(rest, rivals[0].Snapshot, rivals[1].Snapshot)
 	}
 	delegators := [][][]byte{nil}
@@ -341,17 +345,44 @@ func (g *Log) Equivocation(ctx context.Context, h History, role string, rivals [
 
 // roots reads the chain of roots, those below a version.
 func (g *Log) roots(ctx context.Context, h History, below int64) (files [][]byte, err error) {
+	var chain []leaf.Leaf
 	for _, rec := range h.Records() {
-		if rec.Leaf.Role != tuf.RoleRoot || rec.Leaf.Kind != leaf.Release || rec.Leaf.Version >= below {
-			continue
+		if rec.Leaf.Role == tuf.RoleRoot && rec.Leaf.Kind == leaf.Release && rec.Leaf.Version < below {
+			chain = append(chain, rec.Leaf)
 		}
-		b, err := g.Source.Blob(ctx, rec.Leaf.Metadata)
+	}
+	for _, l := range climbed(chain) {
+		b, err := g.Source.Blob(ctx, l.Metadata)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, b)
 	}
 	return files, nil
+}
+
+// climbed returns those of released roots, in log order, that lead to the highest of them,
+// each signed by the keys of the one before it: in JSON all. Of Pigweed a root follows the
+// highest below it that was logged before, and one that came later is passed over.
+func climbed(roots []leaf.Leaf) []leaf.Leaf {
+	if len(roots) == 0 || roots[0].Encoding != tuf.Pigweed {
+		return roots
+	}
+	var way []leaf.Leaf
+	for end, below := len(roots), int64(tuf.MaxVersion+1); ; {
+		at := -1
+		for i, l := range roots[:end] {
+			if l.Version < below && (at < 0 || l.Version > roots[at].Version) {
+				at = i
+			}
+		}
+		if at < 0 {
+			slices.Reverse(way)
+			return way
+		}
+		way = append(way, roots[at])
+		end, below = at, roots[at].Version
+	}
 }
 
 // delegators finds the ways to a role by the releases that are in force, each name once.

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // begin says which leaf is the first to be looked at.
@@ -293,7 +294,7 @@ func (w *Watcher) metadata(ctx context.Context, blobs Blobs, l state.Leaf) (*tuf
 	if tuf.Sum(file) != l.Metadata {
 		return nil, fmt.Errorf("%w: another file is served", errNotHere)
 	}
-	m, err := tuf.ParseKnown(l.Encoding, file, l.Metadata)
+	m, err := codec.ParseKnown(l.Encoding, file, l.Metadata)
 	if err != nil || m.PayloadDigest != l.Payload {
 		return nil, fmt.Errorf("%w: the file is not the leaf's", errNotHere)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Record is a leaf at its place in the log.
@@ -41,7 +42,7 @@ func (h *History) File(ctx context.Context, l leaf.Leaf) (*tuf.Metadata, error) 
 	file, err := h.Blobs.Blob(ctx, l.Metadata)
 	if err == nil {
 		var m *tuf.Metadata
-		if m, err = tuf.Parse(l.Encoding, file); err == nil {
+		if m, err = codec.Parse(l.Encoding, file); err == nil {
 			return m, nil
 		}
 	}

@@ -91,7 +91,7 @@ func (h *History) row(ctx context.Context, before *admit.Repository, r admit.Rec
 	}
 	row := Row{
 		Index: r.Index, Kind: r.Leaf.Kind, Role: r.Leaf.Role, Version: r.Leaf.Version, Metadata: r.Leaf.Metadata, Payload: r.Leaf.Payload,
-		Expires: m.Expires.Unix(), SignedBy: []string{}, Threshold: keys.Threshold(), Keys: len(keys.Identities()),
+		Expires: m.Expiry(), SignedBy: []string{}, Threshold: keys.Threshold(), Keys: len(keys.Identities()),
 	}
 	for _, signer := range m.Signers(keys) {
 		row.SignedBy = append(row.SignedBy, keys.IDs(signer)[0])

@@ -7,6 +7,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // errOther is wrapped by the error for a leaf that is not what a log's index said: it does
@@ -40,7 +41,7 @@ func (l *Lookup) Add(policy *proofs.Policy, proof, file []byte) (*proofs.SignedC
 	if sum := tuf.Sum(file); sum != entry.Metadata {
 		return nil, fmt.Errorf("entry %d: %w: it names metadata %v, and this is %v", index, errOther, entry.Metadata, sum)
 	}
-	m, err := tuf.Parse(entry.Encoding, file)
+	m, err := codec.Parse(entry.Encoding, file)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("entry %d: %w: %w", index, errOther, err)

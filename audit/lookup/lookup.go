@@ -161,7 +161,7 @@ func (l *Lookup) look(index int64, entry leaf.Leaf, raw []byte, m *tuf.Metadata)
 		}
 		answers = append(answers, Answer{
 			Index: index, Since: index, Kind: entry.Kind, Repository: entry.Repository, Role: entry.Role, Version: entry.Version,
-			Expires: m.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: raw,
+			Expires: m.Expiry(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: raw,
 		})
 	}
 	l.Answers = append(l.Answers, few(answers)...)

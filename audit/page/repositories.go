@@ -328,7 +328,7 @@ func (p *repositoryPage) say(now int64) []string {
 		}
 		var over []string
 		for _, role := range p.Report.Roles {
-			if (role.Role == tuf.RoleRoot || role.Role == tuf.RoleTargets) && role.Index >= 0 && role.Expires <= now {
+			if (role.Role == tuf.RoleRoot || role.Role == tuf.RoleTargets) && role.Index >= 0 && role.Expires != 0 && role.Expires <= now {
 				over = append(over, role.Role)
 			}
 		}

@@ -124,7 +124,7 @@ func (f *force) of(ctx context.Context, repo tuf.Digest, role string, first, las
 	}
 	// A device follows the list of a role from the root and the targets.
 	for _, by := range []audit.RoleReport{current, roles[tuf.RoleTargets], roles[tuf.RoleRoot]} {
-		if by.Role != "" && by.Index >= 0 && by.Expires <= f.now {
+		if by.Role != "" && by.Index >= 0 && by.Expires != 0 && by.Expires <= f.now {
 			return expired, nil
 		}
 	}

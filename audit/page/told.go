@@ -358,7 +358,7 @@ func rolesOf(force *history.Force) (lines []roleLine, more int) {
 		if r, ok := force.Releases[role]; ok {
 			line.Version, line.Index = r.Leaf.Version, r.Index
 			if m := fileOf(force.Repository, role); m != nil {
-				line.Expires = m.Expires.Unix()
+				line.Expires = m.Expiry()
 			}
 		}
 		lines = append(lines, line)

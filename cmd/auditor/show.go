@@ -369,7 +369,11 @@ func printRow(w io.Writer, row history.Row) {
 	if row.SeenBy > 0 {
 		seen = fmt.Sprintf("seen %s, ", audit.When(row.SeenBy))
 	}
-	head := fmt.Sprintf("%s %d, %sexpires %s, signed by %s", tuf.Word(row.Role), row.Version, seen, day(row.Expires), signedBy(row))
+	expires := "never expires"
+	if row.Expires != 0 {
+		expires = "expires " + day(row.Expires)
+	}
+	head := fmt.Sprintf("%s %d, %s%s, signed by %s", tuf.Word(row.Role), row.Version, seen, expires, signedBy(row))
 	fmt.Fprintf(w, "\nentry %d: %s\n", row.Index, printable.Line(head))
 	if row.Contradicts != nil {
 		fmt.Fprintf(w, "  EVIDENCE: this is another payload than that at entry %d. The keys signed two for one version.\n", *row.Contradicts)

@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 func expectLearnCommand() *cobra.Command {
@@ -85,7 +86,7 @@ func fromLog(ctx context.Context, url, repository string) (history []expect.Rele
 		if err != nil {
 			return nil, fmt.Errorf("entry %d: %w", l.Index, err)
 		}
-		m, err := tuf.Parse(tuf.Encoding(l.Encoding), file)
+		m, err := codec.Parse(tuf.Encoding(l.Encoding), file)
 		if err != nil {
 			return nil, fmt.Errorf("entry %d: %w", l.Index, err)
 		}

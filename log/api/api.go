@@ -2,10 +2,13 @@
 // Answers are a convenience and never trusted by themselves: each comes with a
 // proof (FileResult.Sidecar, EntryProof) or names a leaf that can be proved.
 //
-//	POST /v1/repositories                 body: a genesis root file
+//	POST /v1/repositories                 body: a genesis root file, of Pigweed
+//	                                      with Content-Type application/x-protobuf
 //	POST /v1/repositories/{id}/metadata   body: a tar of metadata files
-//	                                      (Content-Type application/x-tar) or one
-//	                                      root file (application/json)
+//	                                      (Content-Type application/x-tar), one
+//	                                      root file (application/json), or one root
+//	                                      or targets of Pigweed
+//	                                      (application/x-protobuf)
 //	GET  /v1/submissions/{id}             a submission's Result
 //	GET  /v1/repositories                 RepositoryList
 //	GET  /v1/repositories/{id}            Repository
@@ -49,11 +52,12 @@ import (
 
 // Content types.
 const (
-	TypeTar     = "application/x-tar"
-	TypeJSON    = "application/json"
-	TypeProblem = "application/problem+json"
-	TypeText    = "text/plain; charset=utf-8"
-	TypeBytes   = "application/octet-stream"
+	TypeTar      = "application/x-tar"
+	TypeJSON     = "application/json"
+	TypeProtobuf = "application/x-protobuf"
+	TypeProblem  = "application/problem+json"
+	TypeText     = "text/plain; charset=utf-8"
+	TypeBytes    = "application/octet-stream"
 )
 
 // Held reports whether every file has a verdict or is held, and some are held. Then
@@ -85,7 +89,7 @@ type Result struct {
 
 // FileResult is the log's verdict on one file.
 type FileResult struct {
-	File    string `json:"file"`             // its name in the tar; "root.json" where a root was sent alone
+	File    string `json:"file"`             // its name in the tar; "root.json" where a root was sent alone, of Pigweed "root.pb" or "targets.pb"
 	Role    string `json:"role"`             // not percent-encoded
 	Version int64  `json:"version"`          // 0 when the file could not be read
 	Status  Status `json:"status"`           //

@@ -13,6 +13,24 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
+// The ends of the names of metadata files.
+const (
+	SuffixJSON    = ".json"
+	SuffixPigweed = ".pb"
+)
+
+// AnyPigweed is the name of a file of Pigweed's that came without one: the file says itself
+// whether it is a root or targets.
+const AnyPigweed = "metadata" + SuffixPigweed
+
+// EncodingOf returns the encoding that a metadata file of a name is read in.
+func EncodingOf(name string) tuf.Encoding {
+	if strings.HasSuffix(name, SuffixPigweed) {
+		return tuf.Pigweed
+	}
+	return tuf.JSON
+}
+
 // FileName returns the name of a role's file in a tar: VERSION.ROLE.json, the
 // role percent-encoded as in the leaf (all but ALPHA DIGIT - . _ ~), so that a
 // role named "../a" or "ö" is one plain name.
@@ -27,11 +45,15 @@ func FileName(role string, version int64) string {
 // only when it is the version inside the file, or the hash of the file; otherwise
 // it belongs to the role's name. For a file that could not be read pass version 0:
 // then any number counts as a prefix. A top-level role's file whose name carries
-// another version, or another hash, than the file is an error.
+// another version, or another hash, than the file is an error. Pigweed's files end in .pb in
+// the place of .json.
 func RoleOf(name string, file []byte, version int64) (string, error) {
-	base, ok := strings.CutSuffix(name, ".json")
+	base, ok := strings.CutSuffix(name, SuffixJSON)
+	if !ok {
+		base, ok = strings.CutSuffix(name, SuffixPigweed)
+	}
 	if !ok || base == "" {
-		return "", fmt.Errorf("file name %q: metadata files are named ROLE.json or VERSION.ROLE.json", name)
+		return "", fmt.Errorf("file name %q: metadata files are named ROLE.json or VERSION.ROLE.json, Pigweed's ROLE.pb or VERSION.ROLE.pb", name)
 	}
 	prefix, rest, dotted := strings.Cut(base, ".")
 	if dotted && rest != "" {

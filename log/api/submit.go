@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // File is one file of a submission. Its Name has no folders; see RoleOf.
@@ -28,7 +30,11 @@ func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
 	if text == "" && c.Token != "" {
 		text = GenerateToken()
 	}
-	res, err := c.submit(ctx, "v1/repositories", TypeJSON, root, func(h http.Header) {
+	contentType := TypeJSON
+	if m, err := codec.ParseAny(root); err == nil && m.Encoding == tuf.Pigweed {
+		contentType = TypeProtobuf
+	}
+	res, err := c.submit(ctx, "v1/repositories", contentType, root, func(h http.Header) {
 		authorize(h, c.Token)
 		if text != "" {
 			h.Set(HeaderToken, text)

@@ -33,7 +33,11 @@ func (s *Server) postRepository(w http.ResponseWriter, r *http.Request) *problem
 	if p != nil {
 		return p
 	}
-	sub, p := s.parse(r.Context(), held, []intake.Uploaded{{Name: "root.json", Data: body}})
+	name := "root.json"
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType == api.TypeProtobuf {
+		name = "root.pb"
+	}
+	sub, p := s.parse(r.Context(), held, []intake.Uploaded{{Name: name, Data: body}})
 	if p != nil {
 		held.release()
 		return p
@@ -75,23 +79,29 @@ func (s *Server) postMetadata(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != api.TypeTar && mediaType != api.TypeJSON {
-		return problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type is %q: send a tar of files as %s, or one root as %s", r.Header.Get("Content-Type"), api.TypeTar, api.TypeJSON)
+	if err != nil || mediaType != api.TypeTar && mediaType != api.TypeJSON && mediaType != api.TypeProtobuf {
+		return problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type is %q: send a tar of files as %s, one root as %s, or one root or targets of Pigweed as %s",
+			r.Header.Get("Content-Type"), api.TypeTar, api.TypeJSON, api.TypeProtobuf)
 	}
-	limit := int64(api.MaxSubmission)
-	if mediaType == api.TypeJSON {
-		limit = tuf.MaxFileSize
+	limit := int64(tuf.MaxFileSize)
+	if mediaType == api.TypeTar {
+		limit = api.MaxSubmission
 	}
 	body, held, p := s.body(w, r, from, limit)
 	if p != nil {
 		return p
 	}
-	uploads := []intake.Uploaded{{Name: "root.json", Data: body}}
-	if mediaType == api.TypeTar {
+	var uploads []intake.Uploaded
+	switch mediaType {
+	case api.TypeTar:
 		if uploads, p = untar(body); p != nil {
 			held.release()
 			return p
 		}
+	case api.TypeJSON:
+		uploads = []intake.Uploaded{{Name: "root.json", Data: body}}
+	default:
+		uploads = []intake.Uploaded{{Name: api.AnyPigweed, Data: body}}
 	}
 	sub, p := s.parse(r.Context(), held, uploads)
 	if p != nil {

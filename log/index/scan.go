@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 const (
@@ -235,7 +236,7 @@ func (f *Named) take(encoding tuf.Encoding, data []byte, err error) {
 	if f.Need == Everything {
 		data = slices.Clone(data) // it is kept
 	}
-	m, err := tuf.Parse(encoding, data)
+	m, err := codec.Parse(encoding, data)
 	if err != nil {
 		f.Invalid = err
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 const (
@@ -346,7 +347,7 @@ func (k *keeper) submission(ctx context.Context, h log.Held) (*Submission, error
 	}
 	// What was read when it came may not be readable by now: the program may be another.
 	// That is a verdict. A snapshot that cannot be read vouches for nothing.
-	if f.meta, err = tuf.ParseJSON(data); err != nil {
+	if f.meta, err = codec.Parse(api.EncodingOf(h.Name), data); err != nil {
 		f.refuse(api.CodeMalformed, err.Error())
 		return sub, nil
 	}

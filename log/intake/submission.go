@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Submission is a set of files for one repository and their verdicts.
@@ -74,8 +75,11 @@ func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
 	s := &Submission{ID: rand.Text(), Decided: make(chan struct{}), Release: func() {}}
 	var vouchers []*file
 	for _, u := range uploads {
+		m, err := codec.Parse(api.EncodingOf(u.Name), u.Data)
+		if err == nil && u.Name == api.AnyPigweed {
+			u.Name = m.Type + api.SuffixPigweed
+		}
 		f := &file{name: u.Name, status: api.StatusPending, index: -1}
-		m, err := tuf.ParseJSON(u.Data)
 		if err != nil {
 			f.role, _ = api.RoleOf(u.Name, u.Data, 0)
 			f.refuse(api.CodeMalformed, err.Error())

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // ReadBack applies an entry that was read back, and judges it first unless judged is
@@ -119,7 +120,7 @@ func (r *Registry) parse(ctx context.Context, rec admit.Record, sum tuf.Digest) 
 	if err != nil {
 		return nil, fmt.Errorf("reading the file of entry %d: %w", rec.Index, err)
 	}
-	m, err := tuf.Parse(rec.Leaf.Encoding, file)
+	m, err := codec.Parse(rec.Leaf.Encoding, file)
 	if err != nil {
 		return nil, foreign(rec.Index, err)
 	}
