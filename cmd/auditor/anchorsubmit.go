@@ -54,8 +54,8 @@ Exit codes:
 		Example: `  auditor anchor submit --policy policy.txt --url https://rekor.example --rekor-key rekor.pem
   auditor anchor submit --policy policy.txt
   auditor anchor submit --policy policy.txt phone.note
-  auditor anchor submit --policy policy.txt --url https://rekor2.example --rekor-version 2 \\
-    --rekor-origin rekor2.example --tiles https://tiles.example --rekor-key rekor2.pem`,
+  auditor anchor submit --policy policy.txt --instance rekor2 --url https://rekor2.example \
+    --rekor-version 2 --rekor-origin rekor2.example --tiles https://tiles.example --rekor-key rekor2.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			policy, err := cli.ReadPolicy(opts.policy)
@@ -76,6 +76,9 @@ Exit codes:
 				note, err := readNote(args[0])
 				if err != nil {
 					return err
+				}
+				if _, _, err := anchoredBy(logs, note); err != nil {
+					return cli.Failed(fmt.Errorf("%s: %w", args[0], err))
 				}
 				notes = append(notes, note)
 			} else {

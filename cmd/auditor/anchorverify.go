@@ -48,7 +48,7 @@ Exit codes:
   1  a receipt is not
   2  wrong usage, a file that cannot be read, or the keys of an instance are not known`,
 		Example: `  auditor anchor verify --policy policy.txt anchors/*/*/receipts/*.json
-  auditor anchor verify --key "$(cat log.vkey)" --rekor-key rekor.pem receipt.json`,
+  auditor anchor verify --policy policy.txt --rekor-key rekor.pem receipt.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keys, err := cli.Keys(opts.keys, opts.policy)
