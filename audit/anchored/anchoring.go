@@ -3,6 +3,8 @@ package anchored
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -27,9 +29,21 @@ func (k *Keeper) opened() (*Ledger, error) {
 
 // resume says at once what was so when the process before this one ended.
 func (k *Keeper) resume() {
-	if _, err := os.Stat(folderPath(k.cfg.Dir, k.cfg.Name, k.cfg.Origin)); err == nil {
-		k.count()
+	_, err := os.Stat(folderPath(k.cfg.Dir, k.cfg.Name, k.cfg.Origin))
+	if err == nil {
+		_, err = k.opened()
 	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.trouble(err)
+	}
+	k.count()
+}
+
+// hasFolder reports whether there is a folder yet.
+func (k *Keeper) hasFolder() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ledger.Folder != nil
 }
 
 // trouble says why nothing can be anchored now.
@@ -71,8 +85,12 @@ func (k *Keeper) collect() {
 
 func (k *Keeper) collectOne(signed []byte) error {
 	note, c, err := parseSigned(signed)
-	if err != nil || c.Origin != k.cfg.Origin {
+	if err != nil {
 		return err
+	}
+	if c.Origin != k.cfg.Origin {
+		k.set(func(s *Status) { s.Unsigned = true })
+		return fmt.Errorf("the log that is shown is %q, not %q: %w", c.Origin, k.cfg.Origin, ErrNotSigned)
 	}
 	l, p, err := k.remembered()
 	if err != nil {
@@ -143,6 +161,9 @@ func (k *Keeper) hasShown() bool {
 
 // count says how much is anchored and how much waits.
 func (k *Keeper) count() {
+	if !k.hasFolder() {
+		return
+	}
 	l, p, err := k.remembered()
 	if err != nil {
 		k.trouble(err)
@@ -183,6 +204,9 @@ const submitFor = 2 * rekor.DefaultTimeout
 
 // submit anchors what waits, the newest first, until the instance fails or the time is over.
 func (k *Keeper) submit(ctx context.Context) {
+	if !k.hasFolder() {
+		return
+	}
 	l, p, err := k.remembered()
 	if err != nil {
 		k.trouble(err)

@@ -151,6 +151,9 @@ func (k *Keeper) Once(ctx context.Context) {
 	k.count()
 }
 
+// Origin returns the log's.
+func (k *Keeper) Origin() string { return k.cfg.Origin }
+
 // Status returns what was done last.
 func (k *Keeper) Status() Status {
 	k.mu.Lock()

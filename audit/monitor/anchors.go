@@ -68,33 +68,49 @@ func (c *Config) checkAnchors() error {
 }
 
 // newKeepers returns what anchors the log, and the names of the instances that were not asked to
-// anchor this one and cannot: it does not sign with ECDSA.
+// anchor this one and cannot: it does not sign with ECDSA. There is one for each instance and each log of
+// the policy that does, as for one that was renamed: only that of the log which is shown does something.
 func (f *follower) newKeepers() (keepers []*anchored.Keeper, unable []string, err error) {
-	for _, a := range f.log.anchors {
-		origin := ""
-		for _, o := range f.origins() {
-			if _, err := anchored.LogKeys(f.policy, o); err == nil {
-				origin = o
-				break
-			}
+	var origins []string
+	for _, o := range f.origins() {
+		if _, err := anchored.LogKeys(f.policy, o); err == nil {
+			origins = append(origins, o)
 		}
-		if origin == "" {
-			if len(a.Logs) == 0 {
-				unable = append(unable, a.Name)
-				continue
-			}
+	}
+	for _, a := range f.log.anchors {
+		if len(origins) == 0 && len(a.Logs) == 0 {
+			unable = append(unable, a.Name)
+			continue
+		}
+		if len(origins) == 0 {
 			return nil, nil, fmt.Errorf("anchor.%s.logs: %s: %w", a.Name, f.log.Name, anchored.ErrNoKey)
 		}
-		k, err := anchored.NewKeeper(anchored.KeeperConfig{
-			Config: a, Dir: AnchorsDir(f.m.dir), Policy: f.policy, Origin: origin, Newest: f.newest,
-			State: StateDir(f.m.dir, f.log.Name), Client: f.m.opts.Client, Now: f.m.opts.Now,
-		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("anchor.%s.%w", a.Name, err)
+		for _, origin := range origins {
+			k, err := anchored.NewKeeper(anchored.KeeperConfig{
+				Config: a, Dir: AnchorsDir(f.m.dir), Policy: f.policy, Origin: origin, Newest: f.newest,
+				State: StateDir(f.m.dir, f.log.Name), Client: f.m.opts.Client, Now: f.m.opts.Now,
+			})
+			if err != nil {
+				return nil, nil, fmt.Errorf("anchor.%s.%w", a.Name, err)
+			}
+			keepers = append(keepers, k)
 		}
-		keepers = append(keepers, k)
 	}
 	return keepers, unable, nil
+}
+
+// activeKeepers returns one for each instance: that of the log which is shown. If that one does not sign
+// with ECDSA, it is another one, which says so.
+func (f *follower) activeKeepers() (active []*anchored.Keeper) {
+	for _, k := range f.keepers {
+		n := len(active)
+		if n == 0 || active[n-1].Status().Instance != k.Status().Instance {
+			active = append(active, k)
+		} else if k.Origin() == f.origin() {
+			active[n-1] = k
+		}
+	}
+	return active
 }
 
 // newest returns the newest checkpoint that was verified, and how many leaves have been judged.
@@ -122,7 +138,7 @@ func (f *follower) takeAnchors(ctx context.Context) error {
 		return nil
 	}
 	var list []anchored.Status
-	for _, k := range f.keepers {
+	for _, k := range f.activeKeepers() {
 		s := k.Status()
 		list = append(list, s)
 		found, strange, ok := k.Take()

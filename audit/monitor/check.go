@@ -32,6 +32,7 @@ type AnchorCheck struct {
 	Log      string `json:"log"`
 	Instance string `json:"instance"`
 	Version  int    `json:"version"` // of Rekor
+	Origin   string `json:"origin"`  // of the log whose keys they are: the policy may have several
 }
 
 // LogCheck is what is said of a log of a configuration.
@@ -88,7 +89,7 @@ func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
 			c.Notes = append(c.Notes, fmt.Sprintf("log[%d] %s: it is not anchored in %s: %v", i, f.log.Name, instance, anchored.ErrNoKey))
 		}
 		for _, k := range f.keepers {
-			c.Anchors = append(c.Anchors, AnchorCheck{f.log.Name, k.Status().Instance, k.Status().Version})
+			c.Anchors = append(c.Anchors, AnchorCheck{f.log.Name, k.Status().Instance, k.Status().Version, k.Origin()})
 		}
 		if err := c.log(ctx, i, f); err != nil {
 			return nil, err

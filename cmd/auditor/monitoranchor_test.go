@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/audit/monitor"
 	"github.com/tuflog/tuflog/audit/rekor/rekortest"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // anchorRule finds the metrics of anchors in rules for Prometheus.
@@ -135,6 +137,36 @@ func TestMonitorAnchors(t *testing.T) {
 		t.Fatal(conflicts)
 	}
 	w.run(0, "evidence", "check", "--key", key.String(), conflicts[0])
+}
+
+// Of a policy that names several logs, as after one was renamed, the one that is shown is anchored and
+// audited, wherever it stands in the policy.
+func TestMonitorAnchorsRenamed(t *testing.T) {
+	w := newWorld(t)
+	anchorable(w)
+	old, err := proofs.GenerateSigner(rand.Reader, "old.example/log", proofs.ECDSA)
+	w.must(err)
+	policy, err := os.ReadFile(w.policy)
+	w.must(err)
+	w.must(os.WriteFile(w.policy, fmt.Appendf(nil, "log %v\n%s", old.Key(), policy), 0o644))
+	dir := t.TempDir()
+	file := filepath.Join(dir, "monitor.toml")
+	l, _ := instance(w, 2, 0)
+	w.must(os.WriteFile(filepath.Join(dir, "rekor.pem"), l.PEM(), 0o644))
+	w.must(os.WriteFile(file, fmt.Appendf(nil, "dir = 'd'\n[[log]]\nname = 'one'\npolicy = '%s'\nurl = '%s'\n[anchor.r]\nurl = '%s'\nkeys = ['rekor.pem']\nversion = 2\n",
+		w.policy, w.url, l.URL()), 0o644))
+	out, _ := w.run(0, "monitor", "check", "--config", file)
+	w.wantAll(out, "r            v2     old.example/log", "r            v2     log.test/audit")
+	w.run(0, "monitor", "run", "--once", "--config", file)
+	w.run(0, "monitor", "run", "--once", "--config", file) // the status has what the first has done
+	st, err := monitor.ReadStatus(filepath.Join(dir, "d"), "one")
+	w.must(err)
+	if len(st.Anchors) != 1 || st.Anchors[0].Size != 2 || st.Anchors[0].Entries != 1 || st.Anchors[0].Unsigned || st.Anchors[0].Trouble != "" {
+		t.Errorf("%+v", st.Anchors)
+	}
+	if folders, err := filepath.Glob(filepath.Join(dir, "d/anchors/r/*/receipts")); err != nil || len(folders) != 1 {
+		t.Errorf("%v, %v", folders, err)
+	}
 }
 
 // Without a section nothing is anchored, and a section that cannot be used is refused.

@@ -82,9 +82,9 @@ func printConfigCheck(cmd *cobra.Command, path string, c *monitor.ConfigCheck) e
 	}
 	if len(c.Anchors) > 0 {
 		fmt.Fprintln(w)
-		t = printable.NewTable(w, "LOG", "ANCHORED IN", "REKOR")
+		t = printable.NewTable(w, "LOG", "ANCHORED IN", "REKOR", "UNDER THE KEYS OF")
 		for _, a := range c.Anchors {
-			t.Row(a.Log, a.Instance, fmt.Sprintf("v%d", a.Version))
+			t.Row(a.Log, a.Instance, fmt.Sprintf("v%d", a.Version), a.Origin)
 		}
 		if err := t.Flush(); err != nil {
 			return err
