@@ -230,14 +230,14 @@ func checkURL(s string) error {
 // read reads the files that a repository's section names.
 func (r *RepositoryConfig) read() (root []byte, policy *proofs.Policy, err error) {
 	if root, err = regular.ReadSome(r.Root, tuf.MaxFileSize+1); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("root, in which trust begins: %w", err)
 	}
 	text, err := regular.ReadSome(r.Policy, proofs.MaxPolicySize+1)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("policy: %w", err)
 	}
 	if policy, err = proofs.ParsePolicy(text); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", r.Policy, err)
+		return nil, nil, fmt.Errorf("policy: %s: %w", r.Policy, err)
 	}
 	return root, policy, nil
 }

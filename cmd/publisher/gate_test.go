@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -310,11 +311,31 @@ func TestGatePlan(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	// What it says of the role is what the gated root has.
+	var plan struct {
+		KeyIDs  []string `json:"keyids"`
+		Clients []any    `json:"clients"`
+	}
+	if err := json.Unmarshal([]byte(runtest.Must(t, "publisher", append(args, "--json", plain)...)), &plan); err != nil {
+		t.Fatal(err)
+	}
+	staged, err := client.ReadStaged(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, id := range staged.Keys().Identities() {
+		ids = append(ids, staged.Keys().IDs(id)...)
+	}
+	slices.Sort(ids)
+	if !slices.Equal(ids, plan.KeyIDs) || len(plan.Clients) == 0 {
+		t.Errorf("the plan has the keys %q and %d clients; the root with gates has %q", plan.KeyIDs, len(plan.Clients), ids)
+	}
 	// Nobody takes that root's timestamps for gated ones.
 	if out, code := g.gate(t, plain); code != 2 || !strings.Contains(out, "publisher gate plan says what to change") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if out := runtest.Must(t, "publisher", append(args, dir)...); !strings.Contains(out, "Root 2 needs no change") {
+	if out := runtest.Must(t, "publisher", append(args, dir)...); !strings.Contains(out, "Root 2 needs no change") || strings.Contains(out, "Add to") || !strings.Contains(out, "timestamp was signed by 1/3 keys") {
 		t.Errorf("%s", out)
 	}
 	if out, code := g.submit(t, dir); code != 0 {

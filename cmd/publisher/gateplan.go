@@ -68,7 +68,10 @@ give them with --gate-key: what auditor gate key prints, 64 hex digits, or JSON 
 				return err
 			}
 			if asJSON {
-				return cli.WriteJSON(cmd.OutOrStdout(), p)
+				return cli.WriteJSON(cmd.OutOrStdout(), struct {
+					*client.Plan
+					Clients []planClient `json:"clients"`
+				}{p, planClients(p)})
 			}
 			return printPlan(cmd.OutOrStdout(), p)
 		},
@@ -81,21 +84,55 @@ give them with --gate-key: what auditor gate key prints, 64 hex digits, or JSON 
 	return cmd
 }
 
-// planClients is what clients do with a root that names gates. docs/gate.md has the table.
-var planClients = []struct{ client, does string }{
-	{"go-tuf v2, python-tuf, tuf-js, tough, Sigstore's clients", "follows the roots, then takes a timestamp only with the new threshold; not a line or a setting changes"},
-	{"a client that is offline for long", "as soon as it sees the new root; until then it wants one signature of yours, which is there"},
-	{"updater, packages verify and device", "the same, and looks at the proofs itself"},
+// planClient is what a client does with a root that names gates. docs/gate.md has what was tried.
+type planClient struct {
+	Client string `json:"client"`
+	Does   string `json:"does"`
+	Says   string `json:"says"` // of a timestamp that has only the vendor's signature
+}
+
+func planClients(p *client.Plan) []planClient {
+	const does = "follows the roots, as always, then takes a timestamp only with the new threshold; not a line or a setting changes"
+	return []planClient{
+		{"go-tuf v2 (tried)", does, fmt.Sprintf("not enough signatures, got 1, want %d", p.Threshold)},
+		{"tuf-js 6 (tried)", does, fmt.Sprintf("timestamp was signed by 1/%d keys", p.Threshold)},
+		{"python-tuf, tough, Sigstore's, others", "the same, by TUF's specification (5.3, 5.4)", "that the threshold is not met, in its own words"},
+		{"one that is offline for long", "the same once it sees the new root; until then it wants one signature of yours, which is there", ""},
+		{"updater, packages verify and device", "the same, and looks at the proofs itself", "bad-metadata"},
+	}
 }
 
 func printPlan(w io.Writer, p *client.Plan) error {
-	if len(p.New) == 0 && p.Before == p.Threshold {
-		fmt.Fprintf(w, "Root %d needs no change: a timestamp wants %d signatures, and the root names all %d gates.\n", p.Root, p.Threshold, len(p.Gates))
-	} else {
-		fmt.Fprintf(w, "Root %d has to add %d keys to the role timestamp, and to change its threshold from %d to %d: one signature of yours, and those of %d of %d gates.\n", p.Root+1, len(p.New), p.Before, p.Threshold, p.Needed, len(p.Gates))
+	if !p.Changed() {
+		fmt.Fprintf(w, "Root %d needs no change: a timestamp wants %d signatures, and the root names all %d gates.\n\n", p.Root, p.Threshold, len(p.Gates))
+	} else if err := printChange(w, p); err != nil {
+		return err
 	}
-	fmt.Fprintf(w, "\nAdd to \"keys\", and each id to \"keyids\" of roles.timestamp:\n")
-	for _, k := range p.New {
+	table := printable.NewTable(w, "client", "what it does with that root", "says without gates' signatures")
+	for _, c := range planClients(p) {
+		table.Row(c.Client, c.Does, c.Says)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, sentence := range p.Alone {
+		fmt.Fprintf(w, "\n%s\n", sentence)
+	}
+	threshold := "the threshold that you had"
+	if p.Changed() {
+		threshold = fmt.Sprintf("threshold %d", p.Before)
+	}
+	fmt.Fprintf(w, "\nTo leave again: publish a root without the gates' keys and with %s. It takes your\nroot keys alone.\n", threshold)
+	return nil
+}
+
+// printChange prints what has to stand in the next root.
+func printChange(w io.Writer, p *client.Plan) error {
+	fmt.Fprintf(w, "Root %d has to add %d keys to the role timestamp, and to change its threshold from %d to %d: one signature of yours, and those of %d of %d gates.\n", p.Root+1, len(p.New), p.Before, p.Threshold, p.Needed, len(p.Gates))
+	if len(p.New) > 0 {
+		fmt.Fprintf(w, "\nAdd to \"keys\":\n")
+	}
+	for i, k := range p.New {
 		value, err := json.Marshal(struct {
 			Type   string `json:"keytype"`
 			KeyVal any    `json:"keyval"`
@@ -104,19 +141,17 @@ func printPlan(w io.Writer, p *client.Plan) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "  %q: %s\n", k.KeyID, value)
+		comma := ","
+		if i == len(p.New)-1 {
+			comma = ""
+		}
+		fmt.Fprintf(w, "  %q: %s%s\n", k.KeyID, value, comma)
 	}
-	fmt.Fprintf(w, "Then set roles.timestamp.threshold to %d, sign the root, submit it (publisher submit), and\nsign a new timestamp. From then on each timestamp is published after publisher gate.\n\n", p.Threshold)
-	table := printable.NewTable(w, "client", "what it does with that root")
-	for _, c := range planClients {
-		table.Row(c.client, c.does)
-	}
-	if err := table.Flush(); err != nil {
+	role, err := json.MarshalIndent(map[string]any{"keyids": p.KeyIDs, "threshold": p.Threshold}, "  ", "  ")
+	if err != nil {
 		return err
 	}
-	for _, sentence := range p.Alone {
-		fmt.Fprintf(w, "\n%s\n", sentence)
-	}
-	fmt.Fprintf(w, "\nTo leave again: publish a root without the gates' keys and with threshold %d. It takes your\nroot keys alone.\n", p.Before)
+	fmt.Fprintf(w, "\nIn \"roles\" the timestamp is then:\n  \"timestamp\": %s\n", role)
+	fmt.Fprintf(w, "\nSign that root with your root keys, submit it (publisher submit), and sign a new timestamp. From\nthen on each timestamp is published after publisher gate.\n\n")
 	return nil
 }

@@ -17,10 +17,14 @@ type Plan struct {
 	Needed    int      `json:"needed"`    // of the gates, k
 	Before    int      `json:"before"`    // threshold
 	Threshold int      `json:"threshold"` // 1 + k
+	KeyIDs    []string `json:"keyids"`    // of the role timestamp then
 	// Alone are sentences about sets of keys that could sign a timestamp without what the plan
 	// is for: thresholds count keys and cannot say "and".
 	Alone []string `json:"alone"`
 }
+
+// Changed reports whether the root has to change at all.
+func (p *Plan) Changed() bool { return len(p.New) > 0 || p.Before != p.Threshold }
 
 // NewPlan says what has to change in a root so that a timestamp needs one key of the vendor's
 // and k of the gates'.
@@ -44,12 +48,17 @@ func NewPlan(root *tuf.Metadata, gates []Key, k int) (*Plan, error) {
 			p.New = append(p.New, g)
 		}
 	}
+	for _, k := range p.New {
+		p.KeyIDs = append(p.KeyIDs, k.KeyID)
+	}
 	for _, id := range keys.Identities() {
+		p.KeyIDs = append(p.KeyIDs, keys.IDs(id)...)
 		if !seen[id] {
 			p.Own = append(p.Own, keys.IDs(id)[0])
 		}
 	}
 	slices.Sort(p.Own)
+	slices.Sort(p.KeyIDs)
 	own := len(p.Own)
 	if own == 0 {
 		return nil, errors.New("the root names no key for the timestamp that is not a gate's: gates sign what a vendor has signed")
