@@ -59,6 +59,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.Metrics = m
+	re.witnesses.count(flags.declared.budget(&flags.place, s))
 	made, err := clusterConfig(ctx, s, flags, cfg, re)
 	if err != nil {
 		return err

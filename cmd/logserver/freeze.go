@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -22,6 +23,7 @@ type freezeFlags struct {
 	shared
 	policy, agent string
 	know          bool
+	declared      declaredFlags
 }
 
 func newFreeze() *cobra.Command {
@@ -58,6 +60,7 @@ ended all the same, and the exit code is 2: run it again, or serve, until they d
 	flags.flags(cmd)
 	flags.ledgerFlag(cmd)
 	flags.sharedFlags(cmd)
+	flags.declared.flags(cmd.Flags())
 	cmd.Flags().StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
 	cmd.Flags().StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that holds the log's key")
 	cmd.Flags().BoolVar(&flags.know, "i-know", false, "you know that it cannot be taken back")
@@ -68,7 +71,7 @@ ended all the same, and the exit code is 2: run it again, or serve, until they d
 }
 
 func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int64, err error) {
-	if err := flags.log().Check(); err != nil {
+	if err := errors.Join(flags.log().Check(), flags.declared.check()); err != nil {
 		return 0, err
 	}
 	cfg := leader.Config{Config: httpd.Config{Logger: textLogger(stderr)}}
@@ -108,6 +111,8 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	servers, _ := w.(*serverlog.Log)
+	gatherer.Budget = flags.declared.budget(&flags.place, servers)
 	if err := w.Write(ctx, &cfg); err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@
 //	checkpoint          the published checkpoint
 //	keys/*.key          optional: further keys that sign every checkpoint
 //	witnesses.json      how far each witness is; saves asking them at a start
+//	requests.json       how many requests each witness was sent, where a rate is declared
 //	audited             with --audited-policy: the newest checkpoint that auditors
 //	                    have cosigned; they are asked for it again when it is lost
 //	auditors.json       how far each auditor is, for logserver status
@@ -105,3 +106,4 @@ func (p *place) audited() string   { return filepath.Join(p.dir, "audited") }
 func (p *place) auditors() string  { return filepath.Join(p.dir, "auditors.json") }
 func (p *place) packs() string     { return filepath.Join(p.dir, "packs") }
 func (p *place) witnesses() string { return filepath.Join(p.dir, "witnesses.json") }
+func (p *place) requests() string  { return filepath.Join(p.dir, "requests.json") }

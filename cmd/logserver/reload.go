@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/budget"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -143,8 +144,9 @@ type witnesses struct {
 	logger *slog.Logger
 	late   func(text string, sigs []proofs.Signature)
 
-	mu  sync.RWMutex
-	now *client.Gatherer
+	mu     sync.RWMutex
+	now    *client.Gatherer
+	budget *budget.Budget // of all gatherers, one after the other
 }
 
 // newWitnesses returns the witnesses of a policy. The late ones are given to late,
@@ -170,7 +172,17 @@ func (w *witnesses) replace(next *client.Gatherer) {
 	if err := next.Remember(w.path); err != nil {
 		w.logger.Warn("the witnesses are asked how far they are", "err", err)
 	}
+	if w.budget != nil {
+		next.Budget = w.budget
+	}
 	w.now = next
+}
+
+// count has a budget count the requests. It is called before any is sent.
+func (w *witnesses) count(b *budget.Budget) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.budget, w.now.Budget = b, b
 }
 
 func (w *witnesses) gatherer() *client.Gatherer {
@@ -190,6 +202,9 @@ func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpo
 	}
 }
 
+// Allows implements log.Witnesses.
+func (w *witnesses) Allows(refresh bool) error { return w.gatherer().Allows(refresh) }
+
 // Newest implements log.Witnesses.
 func (w *witnesses) Newest(ctx context.Context, origin string) [][]byte {
 	return w.gatherer().Newest(ctx, origin)
@@ -202,6 +217,18 @@ func (w *witnesses) Answers(ctx context.Context, signed []byte, size int64) erro
 
 // Health returns how the witnesses are.
 func (w *witnesses) Health() []client.Health { return w.gatherer().Health() }
+
+// requests returns how often the witnesses were asked, for the log's page.
+func (w *witnesses) requests() httpd.Requests {
+	g := w.gatherer()
+	r := httpd.Requests{PerDay: g.Budget.Rate().Daily(), In24h: map[proofs.Key]int64{}}
+	for _, h := range g.Health() {
+		if key, err := proofs.ParseKey(h.Key); err == nil {
+			r.In24h[key] = h.In24h
+		}
+	}
+	return r
+}
 
 // Close calls off questions under way.
 func (w *witnesses) Close() { w.gatherer().Close() }

@@ -41,6 +41,7 @@ type serveFlags struct {
 	proxies               []string
 	hold                  time.Duration
 	quotas                quotaFlags
+	declared              declaredFlags
 	logFormat             string
 	logLevel              slog.Level
 }
@@ -112,6 +113,12 @@ The log's key is in DIR/log.key, in an ssh-agent or in the environment variable
 TUFLOG_LOG_KEY. Files with secrets may be readable by their group only if nobody else
 is in it.
 
+Public witnesses are told how often a log asks them (docs/witness-network.md). With
+--checkpoints-per-day or --max-rate the log keeps to that at each witness, over restarts
+and whichever front end leads: when there is no request left now the newest checkpoint
+waits, and what comes meanwhile is in it. Without them each new checkpoint is sent at
+once.
+
 SIGHUP reads the labels, the registration token and the policies again, and asks all
 witnesses at once. A file that cannot be used is named, and what was read before counts.
 
@@ -135,6 +142,7 @@ func (f *serveFlags) own(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
 	set.DurationVar(&f.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
 	f.quotas.flags(set)
+	f.declared.flags(set)
 	set.StringVar(&f.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
 	set.Var(&levelFlag{&f.logLevel}, "log-level", "what to write: debug (with every request), info, warn or error")
 }
@@ -172,6 +180,9 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	if flags.url != "" && !flags.on() {
 		return errors.New("--url is for logs on servers: see --storage and --state")
 	}
+	if err := flags.declared.check(); err != nil {
+		return err
+	}
 	logger, err := newLogger(stderr, flags.logFormat, flags.logLevel, func(text string) string { return cli.Pasteable(cmd, text) })
 	if err != nil {
 		return err
@@ -189,6 +200,8 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: httpd.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
 	m := metrics.New()
 	cfg.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
+	cfg.Requests = gatherer.requests
+	gatherer.count(flags.declared.budget(&flags.place, nil))
 	if flags.on() {
 		return serveShared(ctx, flags, cfg, m, re, hup, stderr)
 	}

@@ -118,6 +118,9 @@ func printWitness(w io.Writer, h client.Health) {
 		cosigned = fmt.Sprintf("size %d, cosigned last %s", h.Size, h.LastSuccess.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(w, "%-11s%s: %s\n", "witness", printable.Line(h.Name), cosigned)
+	if h.PerDay > 0 {
+		fmt.Fprintf(w, "%-11s%d requests in 24 hours, of %d that were declared\n", "", h.In24h, h.PerDay)
+	}
 	if h.Error != "" {
 		fmt.Fprintf(w, "%-11slast request: %s\n", "", printable.Line(h.Error))
 	}

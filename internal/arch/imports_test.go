@@ -29,7 +29,8 @@ var rooms = map[string][]string{
 	"expect":          {"leaf", "tuf", "proofs/."},
 	"verify":          {"leaf", "tuf", "proofs/."},
 	"verify/gotuf":    {"verify", "tuf"},
-	"witness/client":  {"proofs/.", "internal/fetch", "internal/printable"},
+	"witness/budget":  {"internal/durable"},
+	"witness/client":  {"witness/budget", "proofs/.", "internal/fetch", "internal/printable"},
 	"witness":         {"witness", "proofs", "internal"},
 	"log/api":         {"admit", "leaf", "tuf", "proofs/.", "internal/fetch", "internal/printable", "internal/wait"},
 	"log":             {"log/api", "admit", "leaf", "tuf", "proofs/.", "internal"},
@@ -88,7 +89,7 @@ var rooms = map[string][]string{
 	"internal/labels":  {"tuf"},
 	// The proving ground rehearses, injures, loads and serves tests. Tests of the product
 	// may import it; of what is built, the demonstration alone does.
-	"bench":             {"bench", "audit", "log", "witness/client", "admit", "pack", "device", "verify", "leaf", "tuf", "proofs", "internal"},
+	"bench":             {"bench", "audit", "log", "witness/client", "witness/budget", "admit", "pack", "device", "verify", "leaf", "tuf", "proofs", "internal"},
 	"bench/count":       {"internal/printable"},
 	"bench/process":     {},
 	"bench/runtest":     {"bench/process", "bench/testbed", "internal/lockfile", "proofs/."},
@@ -98,7 +99,7 @@ var rooms = map[string][]string{
 	"bench/testvendor":  {"tuf", "proofs/."},
 	"cmd/auditor":       {"cmd/auditor", "audit", "gate", "witness", "device", "explain", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
 	"cmd/demo":          {"cmd/demo", "gate/client", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testpigweed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs/.", "internal"},
-	"cmd/logserver":     {"cmd/logserver", "log/.", "log/api", "log/audited", "log/cluster", "log/dirlog", "log/follower", "log/httpd", "log/leader", "log/logdir", "log/maintain", "log/metrics", "log/packstore", "log/publisher", "log/quota", "log/serverlog", "witness/client", "admit", "leaf", "tuf", "proofs/.", "internal"},
+	"cmd/logserver":     {"cmd/logserver", "log/.", "log/api", "log/audited", "log/cluster", "log/dirlog", "log/follower", "log/httpd", "log/leader", "log/logdir", "log/maintain", "log/metrics", "log/packstore", "log/publisher", "log/quota", "log/serverlog", "witness/client", "witness/budget", "admit", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/publisher":     {"cmd/publisher", "gate/client", "expect", "publish", "log/api", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/updater":       {"cmd/updater", "embedded/compile", "device", "explain", "verify", "tuf", "proofs/.", "internal"},
 	"cmd/witness":       {"cmd/witness", "witness", "proofs", "internal"},

@@ -22,7 +22,10 @@ type About struct {
 	Cosigned     string         `json:"cosigned,omitempty"`
 	Audited      *AboutAudited  `json:"audited,omitempty"` // nil: the log asks no auditors
 	Witnesses    []AboutWitness `json:"witnesses"`         // of the policy, in its order
-	Registration string         `json:"registration"`
+	// PerDay is how many requests in 24 hours the log has declared to each witness, at
+	// most; 0: it has declared nothing.
+	PerDay       int64  `json:"per_day,omitempty"`
+	Registration string `json:"registration"`
 	Ended        bool           `json:"ended,omitempty"` // the log takes nothing more
 }
 
@@ -38,4 +41,7 @@ type AboutWitness struct {
 	Key      string `json:"key"`  // verifier key
 	Cosigned bool   `json:"cosigned"`
 	Time     string `json:"time,omitempty"` // of its cosignature, in RFC 3339
+	// In24h is how many requests it was sent in the last 24 hours, to ten minutes, as
+	// far as this front end knows.
+	In24h int64 `json:"in_24h"`
 }

@@ -158,9 +158,14 @@ func (s *Server) about(published log.Published, policy *proofs.Policy) api.About
 			about.Audited.Cosigned = stamp(health.Cosigned.Unix())
 		}
 	}
+	var requests Requests
+	if s.requests != nil {
+		requests = s.requests()
+	}
+	about.PerDay = requests.PerDay
 	about.Witnesses = []api.AboutWitness{}
 	for _, w := range policy.Witnesses {
-		row := api.AboutWitness{Name: w.Name, Key: w.Key.String()}
+		row := api.AboutWitness{Name: w.Name, Key: w.Key.String(), In24h: requests.In24h[w.Key]}
 		if at, ok := times[w.Name]; ok {
 			row.Cosigned, row.Time = true, stamp(at)
 		}

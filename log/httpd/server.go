@@ -31,6 +31,7 @@ type Server struct {
 	audited  *audited.Keeper
 	closed   bool // new repositories are refused
 	contact  string
+	requests func() Requests
 	pages    frontPages
 	observer log.Observer
 	limits   quota.Limits
@@ -84,6 +85,8 @@ type Config struct {
 	// Contact says on the log's page how to reach the operator: a URL, a mail address, or
 	// words. See CheckContact. Empty: it says nothing.
 	Contact string
+	// Requests says how often the witnesses are asked. Nil: the page does not say it.
+	Requests func() Requests
 	// Sources configures how requests are told apart by source.
 	Sources quota.Config
 	// Observer is told of requests and submissions. Nil means nobody.
@@ -98,6 +101,14 @@ type Config struct {
 
 	// Now is the clock of held files. Nil means time.Now.
 	Now func() time.Time
+}
+
+// Requests are the add-checkpoint requests to witnesses.
+type Requests struct {
+	// PerDay is how many in 24 hours were declared to each, at most; 0: nothing was.
+	PerDay int64
+	// In24h is how many were sent in the last 24 hours, by the key of the witness.
+	In24h map[proofs.Key]int64
 }
 
 // SetDefaults fills in the fields that are zero.
@@ -125,6 +136,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		audited:  cfg.Audited,
 		closed:   cfg.RegistrationClosed,
 		contact:  cfg.Contact,
+		requests: cfg.Requests,
 		observer: cfg.Observer,
 		limits:   cfg.Limits,
 		logger:   cfg.Logger,

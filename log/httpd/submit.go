@@ -3,6 +3,7 @@ package httpd
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -382,7 +383,7 @@ func (s *Server) result(ctx context.Context, sub *intake.Submission) (*api.Resul
 		}
 		res.Results = append(res.Results, fr)
 	}
-	if err := s.view.Trouble(); err != nil && !res.Done {
+	if err := cmp.Or(s.view.Trouble(), s.view.Board().Waiting()); err != nil && !res.Done {
 		res.Waiting = err.Error()
 	}
 	return res, nil

@@ -175,7 +175,7 @@ func (l *Log) Taking(context.Context) error {
 	}
 	unpublished := l.publisher.Tree().N - l.publisher.Published().Tree.N
 	if unpublished >= l.cfg.Limits.Unpublished {
-		why := cmp.Or(l.publisher.Trouble(), errUncosigned)
+		why := cmp.Or(l.publisher.Waiting(), errUncosigned)
 		return fmt.Errorf("%d entries wait to be published: %w", unpublished, why)
 	}
 	return nil

@@ -91,6 +91,9 @@ func (f *fakeWitnesses) Gather(ctx context.Context, signed []byte, cp proofs.Che
 	return b, nil
 }
 
+// Allows implements log.Witnesses: nothing was declared.
+func (f *fakeWitnesses) Allows(bool) error { return nil }
+
 // Newest implements log.Witnesses.
 func (f *fakeWitnesses) Newest(context.Context, string) (notes [][]byte) {
 	f.Mu.Lock()

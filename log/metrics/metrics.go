@@ -23,6 +23,8 @@
 //	tuflog_log_witness_up{witness}          1 when its last answer was a cosignature
 //	tuflog_log_witness_last_success_seconds{witness}   Unix time of it
 //	tuflog_log_witness_clock_offset_seconds{witness}   how far its clock is ahead of the log's
+//	tuflog_log_witness_requests_24h{witness}           add-checkpoint requests to it in the last 24 hours
+//	tuflog_log_witness_declared_per_day{witness}       how many of them were declared to it; none if nothing was
 //
 // and, where auditors are asked:
 //
@@ -194,6 +196,8 @@ var (
 	wsize   = prometheus.NewDesc(namespace+"_witness_size", "Size of the tree that the witness has cosigned last.", []string{"witness"}, nil)
 	wup     = prometheus.NewDesc(namespace+"_witness_up", "1 when the witness's last answer was a cosignature.", []string{"witness"}, nil)
 	wclock  = prometheus.NewDesc(namespace+"_witness_clock_offset_seconds", "How far the time in the witness's last cosignature was ahead of the log's clock, in seconds; more than a day on either side, and it is not counted.", []string{"witness"}, nil)
+	wused   = prometheus.NewDesc(namespace+"_witness_requests_24h", "Add-checkpoint requests to the witness in the last 24 hours, to ten minutes, as far as this process knows.", []string{"witness"}, nil)
+	wperday = prometheus.NewDesc(namespace+"_witness_declared_per_day", "How many add-checkpoint requests in 24 hours were declared to the witness, at most.", []string{"witness"}, nil)
 	wlast   = prometheus.NewDesc(namespace+"_witness_last_success_seconds", "Unix time of the witness's last cosignature; 0: none since the start.", []string{"witness"}, nil)
 )
 
@@ -209,7 +213,7 @@ type watcher struct {
 }
 
 func (w *watcher) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, ended, leading, wsize, wup, wclock, wlast} {
+	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, ended, leading, wsize, wup, wclock, wused, wperday, wlast} {
 		c <- d
 	}
 }
@@ -244,6 +248,10 @@ func (w *watcher) Collect(c chan<- prometheus.Metric) {
 		}
 		gauge(wlast, last, h.Name)
 		gauge(wclock, float64(h.ClockOffset), h.Name)
+		gauge(wused, float64(h.In24h), h.Name)
+		if h.PerDay > 0 {
+			gauge(wperday, float64(h.PerDay), h.Name)
+		}
 	}
 }
 

@@ -27,6 +27,8 @@ func (w *witnesses) Gather(context.Context, []byte, proofs.Checkpoint, func(cont
 	return nil, w.err
 }
 
+func (w *witnesses) Allows(bool) error { return nil }
+
 func (w *witnesses) Newest(context.Context, string) [][]byte { return nil }
 
 func text(t *testing.T, m *metrics.Metrics) string {
@@ -62,7 +64,7 @@ func TestMetrics(t *testing.T) {
 	stats := httpd.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true, Leading: true}
 	m.Watch(func(context.Context) httpd.Stats { return stats }, func() []client.Health {
 		return []client.Health{
-			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0)},
+			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0), PerDay: 864, In24h: 17},
 			{Name: "w2", Size: 2, LastSuccess: time.Unix(1600000000, 0), Error: "no route", ClockOffset: -90000},
 			{Name: "w3"},
 		}
@@ -97,6 +99,9 @@ func TestMetrics(t *testing.T) {
 		`tuflog_log_witness_clock_offset_seconds{witness="w1"} 0`,
 		`tuflog_log_witness_clock_offset_seconds{witness="w2"} -90000`,
 		`tuflog_log_witness_last_success_seconds{witness="w3"} 0`,
+		`tuflog_log_witness_requests_24h{witness="w1"} 17`,
+		`tuflog_log_witness_declared_per_day{witness="w1"} 864`,
+		`tuflog_log_witness_requests_24h{witness="w2"} 0`,
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("no line %q in\n%s", want, got)

@@ -32,6 +32,7 @@ type Board struct {
 	stop      sync.Once
 	stopped   chan struct{} // closed when the log halts for good
 	failing   error         // why the last attempt to publish, or to follow, failed
+	paced     error         // why nothing is published now, where that is as it was declared to witnesses
 	behind    time.Time     // since when entries wait and none is published; zero if none waits
 	news      chan struct{} // closed and replaced when any of the above changes
 }
@@ -120,6 +121,17 @@ func (b *Board) Trouble() error {
 	return b.failing
 }
 
+// Waiting returns why entries that wait are not published now, as far as it is known:
+// Trouble, or that the log has declared to ask its witnesses no more often.
+func (b *Board) Waiting() error {
+	if err := b.Trouble(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.paced
+}
+
 // WaitPublished waits until a checkpoint of at least the given size is
 // published, or the context ends.
 func (b *Board) WaitPublished(ctx context.Context, size int64) error {
@@ -200,11 +212,12 @@ func (b *Board) Ended() bool {
 	return b.ended
 }
 
-// BehindFor returns for how long entries have waited to be published, 0 if none waits.
+// BehindFor returns for how long entries have waited to be published, 0 if none waits. While
+// witnesses may not be asked because of what was declared to them, none does.
 func (b *Board) BehindFor() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.behind.IsZero() {
+	if b.behind.IsZero() || b.paced != nil {
 		return 0
 	}
 	return time.Since(b.behind)
@@ -216,7 +229,7 @@ func (b *Board) noteBehind(size int64) {
 	switch {
 	case b.tree.N <= b.published.Tree.N:
 		b.behind = time.Time{}
-	case b.behind.IsZero() || b.published.Tree.N > size:
+	case b.behind.IsZero() || b.published.Tree.N > size || b.paced != nil:
 		b.behind = time.Now()
 	}
 }

@@ -324,7 +324,10 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	case !p.record.SignedBy(p.keys):
 		err = p.sign(ctx, p.record.Edge, p.record.Ended)
 	case edge.Tree().N > signed.N && signed.N == published.N && p.confirmed:
-		err = p.sign(ctx, edge, ended)
+		// Before it is signed, so that what comes meanwhile is in the same checkpoint.
+		if err = p.cfg.Witnesses.Allows(false); err == nil {
+			err = p.sign(ctx, edge, ended)
+		}
 	}
 	if err != nil {
 		return err
@@ -443,7 +446,7 @@ func (p *Publisher) Run(ctx context.Context) {
 			refresh = p.anew.Swap(false)
 		case <-idle:
 			p.publishing.Lock()
-			refresh = time.Since(p.refreshed) >= p.cfg.Refresh
+			refresh = time.Since(p.refreshed) >= p.cfg.Refresh && p.cfg.Witnesses.Allows(true) == nil
 			p.publishing.Unlock()
 		}
 	}
@@ -456,14 +459,21 @@ func (p *Publisher) attempt(ctx context.Context, refresh bool) error {
 		return err
 	}
 	p.mu.Lock()
-	before := p.failing
+	before, waited := p.failing, p.paced
 	p.mu.Unlock()
+	failing, paced := err, error(nil)
+	var pace interface{ Paced() time.Duration }
+	if errors.As(err, &pace) && pace.Paced() > 0 {
+		failing, paced = nil, fmt.Errorf("this waits, because the log has declared to its witnesses how often it asks them: %w", err)
+	}
 	switch {
-	case err != nil && (before == nil || before.Error() != err.Error()):
-		p.cfg.Logger.Warn("cannot publish", "err", err)
+	case failing != nil && (before == nil || before.Error() != failing.Error()):
+		p.cfg.Logger.Warn("cannot publish", "err", failing)
+	case paced != nil && waited == nil:
+		p.cfg.Logger.Info("waiting before the witnesses are asked again", "why", err)
 	case err == nil && before != nil:
 		p.cfg.Logger.Info("publishing again", "size", p.Published().Tree.N)
 	}
-	p.update(func() { p.failing = err })
+	p.update(func() { p.failing, p.paced = failing, paced })
 	return err
 }

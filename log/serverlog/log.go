@@ -111,6 +111,9 @@ func (l *Log) Vendors() (log.Tokens, log.Holds, error) { return l.db.Tokens(), l
 // Record records what is about to be done by hand, in the database.
 func (l *Log) Record(ctx context.Context, a maintain.Action) error { return l.db.AppendAction(ctx, a) }
 
+// Requests counts the requests to witnesses, for all front ends. It is a budget.Store.
+func (l *Log) Requests() *postgres.Requests { return l.db.Requests() }
+
 // Scratch implements maintain.Log.
 func (l *Log) Scratch(ctx context.Context) (*maintain.Scratch, error) {
 	second, err := l.db.Scratch(ctx, nil)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
+	"net/http"
+	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/budget"
 )
 
 // Answers asks every witness once to cosign a checkpoint again that a quorum has cosigned
@@ -52,11 +54,9 @@ func (g *Gatherer) Answers(ctx context.Context, signed []byte, size int64) error
 
 // quorum is nil if those that have answered without an error make one.
 func (g *Gatherer) quorum(errs map[proofs.Key]error) error {
-	return g.policy.Satisfied(func(name string) bool {
-		return slices.ContainsFunc(g.witnesses, func(w witness) bool {
-			err, answered := errs[w.key]
-			return w.name == name && answered && err == nil
-		})
+	return g.satisfied(func(key proofs.Key) bool {
+		err, answered := errs[key]
+		return answered && err == nil
 	})
 }
 
@@ -73,6 +73,11 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.
 	if wait := p.wait(g.now()); wait > 0 {
 		return fail(p.leftAlone(wait))
 	}
+	if g.Budget.Rate().Declared() {
+		return fail(g.reaches(ctx, p, q))
+	}
+	// Nothing is declared, so it is counted and no more.
+	_ = g.Budget.Take(ctx, p.name(), budget.Growth, g.now())
 	got, err := p.request(ctx, g.timeout(), q, q.size)
 	var conflict *ConflictError
 	switch {
@@ -102,6 +107,36 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.
 		}
 	}
 	return errs
+}
+
+// reaches returns nil if a witness to which a rate was declared answers at all. It is
+// asked for what it shows, since all front ends ask all the time and add-checkpoint
+// requests are counted. What the others have used of the budget is looked up as well.
+func (g *Gatherer) reaches(ctx context.Context, p *peer, q question) error {
+	ctx, cancel := context.WithTimeout(ctx, g.timeout())
+	defer cancel()
+	note, err := proofs.ParseNote(q.signed)
+	if err != nil {
+		return err
+	}
+	if err := g.Budget.Look(ctx, p.name(), g.now()); err != nil {
+		return err
+	}
+	origin, _, _ := strings.Cut(note.Text, "\n")
+	resp, err := (&Shown{URL: p.url, HTTP: p.http}).ask(ctx, origin)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return &StatusError{Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	}
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		if err := CheckTime(at.Unix(), g.now()); err != nil {
+			return fmt.Errorf("by the clock of its answer: %w", err)
+		}
+	}
+	return nil
 }
 
 // answered takes down that the witness has said how far it is.

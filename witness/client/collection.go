@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/budget"
 )
 
 // MaxClockDifference is how far the time of a cosignature may be from the
@@ -55,6 +56,10 @@ type collection struct {
 	text string
 	got  map[proofs.Key]cosigned // verified, in time, at most one of each key
 	errs map[proofs.Key]error    // why the others are missing
+	// asked are the witnesses that a request was sent to.
+	asked map[*peer]bool
+	// refresh is set for a checkpoint that had its quorum before: new times are wanted.
+	refresh bool
 	// pending is how many requests of Gather have not been answered.
 	pending int
 	// done is set when the quorum was met. What comes then is late.
@@ -81,6 +86,8 @@ func (g *Gatherer) collection(text string, q question) *collection {
 			text:     text,
 			got:      map[proofs.Key]cosigned{},
 			errs:     map[proofs.Key]error{},
+			asked:    map[*peer]bool{},
+			refresh:  g.newest != nil && g.newest.done && g.newest.text == text,
 			over:     make(chan struct{}),
 			changed:  make(chan struct{}),
 		}
@@ -119,6 +126,20 @@ func (c *collection) notify() {
 // lacks reports whether a cosignature of the peer is missing.
 func (c *collection) lacks(p *peer) bool {
 	return slices.ContainsFunc(p.keys, func(k proofs.Key) bool { return len(c.got[k].sigs) == 0 })
+}
+
+// has reports whether the cosignature of a key has come.
+func (c *collection) has(key proofs.Key) bool { return len(c.got[key].sigs) > 0 }
+
+// kind is why the peer is asked next.
+func (c *collection) kind(p *peer) budget.Kind {
+	switch {
+	case c.refresh:
+		return budget.Refresh
+	case c.asked[p]:
+		return budget.Retry
+	}
+	return budget.Growth
 }
 
 // take adds what a peer has answered, and returns what is new: its cosignatures

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/budget"
 )
 
 // DefaultTimeout is how long a Gatherer waits for one answer of one witness.
@@ -38,6 +40,9 @@ type Gatherer struct {
 	// before the first call of Gather; it is called from other goroutines, and
 	// never after Close.
 	Late func(text string, sigs []proofs.Signature)
+	// Budget counts the requests to each witness, and keeps them within what the log
+	// has declared; nil: nothing is declared. Set it before the first call of Gather.
+	Budget *budget.Budget
 
 	policy    *proofs.Policy
 	witnesses []witness // that have a URL, in the policy's order
@@ -69,7 +74,7 @@ type witness struct {
 // with a URL alone cannot meet the quorum. Redirects are not followed; a nil hc
 // means a client with net/http's defaults.
 func NewGatherer(p *proofs.Policy, hc *http.Client) (*Gatherer, error) {
-	g := &Gatherer{policy: p}
+	g := &Gatherer{policy: p, Budget: budget.New(budget.Rate{}, nil)}
 	hc = fetch.Direct(hc)
 	reachable := make(map[string]bool)
 	for _, w := range p.Witnesses {
@@ -102,6 +107,9 @@ type GatherError struct {
 	Silent []WitnessError
 	// Cause is the context's error if it ended before all had answered.
 	Cause error
+	// paced is how long until those that the budget lets wait, and that have not failed,
+	// may be asked and would make the quorum with the others; 0: they would not.
+	paced time.Duration
 }
 
 // WitnessError tells why a witness did not cosign.
@@ -139,6 +147,10 @@ var (
 	errClosed      = errors.New("the gatherer is closed")
 )
 
+// Paced returns how long it takes until a quorum may be asked, where nothing but what was
+// declared to the witnesses is in the way; 0: something else is.
+func (e *GatherError) Paced() time.Duration { return e.paced }
+
 // Contradicted reports whether a witness has answered that it knows another tree of
 // the log: a larger one, or another one of that size.
 func (e *GatherError) Contradicted() bool {
@@ -167,6 +179,9 @@ func (e *GatherError) Contradicted() bool {
 // so that a witness slower than the quorum is not left behind. A witness that
 // failed is asked again at least every 15 s, as long as the checkpoint is the
 // newest.
+//
+// A witness that may not be asked now because of the Budget counts as silent: the error
+// has a method Paced. It is asked for the newest checkpoint alone when it may be.
 func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency Consistency) ([]byte, error) {
 	note, err := proofs.ParseNote(signed)
 	if err != nil {
@@ -224,9 +239,7 @@ func (g *Gatherer) askAll(text string, q question) (*collection, error) {
 func (g *Gatherer) counted(c *collection, over bool, ctx context.Context) (sigs []proofs.Signature, changed <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	quorum := g.policy.Satisfied(func(name string) bool {
-		return slices.ContainsFunc(g.witnesses, func(w witness) bool { return w.name == name && len(c.got[w.key].sigs) > 0 })
-	})
+	quorum := g.satisfied(c.has)
 	switch {
 	case quorum == nil:
 		for _, w := range g.witnesses {
@@ -236,7 +249,7 @@ func (g *Gatherer) counted(c *collection, over bool, ctx context.Context) (sigs 
 		g.pursue(c)
 		return sigs, nil, nil
 	case c.pending == 0 || over:
-		return nil, nil, g.failure(quorum, c, ctx)
+		return nil, nil, g.unmet(quorum, c.has, c.errs, ctx)
 	}
 	return nil, c.changed, nil
 }
@@ -249,14 +262,23 @@ func (g *Gatherer) askPeer(c *collection, p *peer, q question, waited bool) {
 		defer g.mu.Unlock()
 		return c.lacks(p)
 	}
-	answer, err := p.cosign(g.base, g.timeout(), q, g.now, c.over, lacking)
+	kind := func() budget.Kind {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return c.kind(p)
+	}
+	answer, err := p.cosign(g.base, q, asking{timeout: g.timeout(), now: g.now, budget: g.Budget, kind: kind, lacking: lacking, over: c.over})
 	now := g.now()
-	settled, alone := errors.Is(err, errSettled), (*aloneError)(nil)
-	if !settled && !errors.As(err, &alone) {
+	settled, alone, paced := errors.Is(err, errSettled), (*aloneError)(nil), (*pacedError)(nil)
+	asked := !settled && !errors.As(err, &alone) && !errors.As(err, &paced)
+	if asked {
 		p.note(answer, err, now)
 	}
 	g.save(false)
 	g.mu.Lock()
+	if asked {
+		c.asked[p] = true
+	}
 	var fresh []proofs.Signature
 	if !settled {
 		fresh = c.take(p, answer, err, now)
@@ -284,7 +306,7 @@ func (g *Gatherer) pursue(c *collection) {
 		}
 		g.running.Go(func() {
 			for pause := firstPause; ; pause = min(2*pause, maxPause) {
-				t := time.NewTimer(max(pause, p.wait(g.now())))
+				t := time.NewTimer(max(pause, p.wait(g.now()), g.allowed(c, p)))
 				select {
 				case <-t.C:
 				case <-c.over:
@@ -302,6 +324,67 @@ func (g *Gatherer) pursue(c *collection) {
 			}
 		})
 	}
+}
+
+// allowed is how long it takes until the witness may be asked for a checkpoint.
+func (g *Gatherer) allowed(c *collection, p *peer) time.Duration {
+	g.mu.Lock()
+	kind := c.kind(p)
+	g.mu.Unlock()
+	return g.Budget.Wait(p.name(), kind, g.now())
+}
+
+// Allows returns nil if the budget has a request now for each witness of a quorum: one to
+// refresh cosignatures, or one for a new checkpoint. The error is a *GatherError whose
+// Paced is how long that takes.
+func (g *Gatherer) Allows(refresh bool) error {
+	kind := budget.Growth
+	if refresh {
+		kind = budget.Refresh
+	}
+	errs := make(map[proofs.Key]error)
+	for _, p := range g.peers {
+		if wait := g.Budget.Wait(p.name(), kind, g.now()); wait > 0 {
+			for _, key := range p.keys {
+				errs[key] = &pacedError{&budget.PacedError{Wait: wait, Rate: g.Budget.Rate()}, nil}
+			}
+		}
+	}
+	answers := func(key proofs.Key) bool { return errs[key] == nil }
+	quorum := g.satisfied(answers)
+	if quorum == nil {
+		return nil
+	}
+	return g.unmet(quorum, answers, errs, nil)
+}
+
+// satisfied is nil if the keys of which there is an answer make a quorum.
+func (g *Gatherer) satisfied(answered func(proofs.Key) bool) error {
+	return g.policy.Satisfied(func(name string) bool {
+		return slices.ContainsFunc(g.witnesses, func(w witness) bool { return w.name == name && answered(w.key) })
+	})
+}
+
+// paced is the least wait after which the budget lets a quorum be asked, together with the
+// witnesses that have answered; 0: no wait does.
+func (g *Gatherer) paced(answered func(proofs.Key) bool, errs map[proofs.Key]error) time.Duration {
+	waits := make(map[proofs.Key]time.Duration)
+	for _, w := range g.witnesses {
+		var paced *pacedError
+		if !answered(w.key) && errors.As(errs[w.key], &paced) && paced.failed == nil {
+			waits[w.key] = paced.Wait
+		}
+	}
+	for _, longest := range slices.Sorted(maps.Values(waits)) {
+		by := func(key proofs.Key) bool {
+			wait, ok := waits[key]
+			return answered(key) || ok && wait <= longest
+		}
+		if g.satisfied(by) == nil {
+			return longest
+		}
+	}
+	return 0
 }
 
 // firstPause is how long a witness that failed is left alone when the quorum was
@@ -335,17 +418,18 @@ func (g *Gatherer) Newest(ctx context.Context, origin string) [][]byte {
 	return slices.DeleteFunc(notes, func(note []byte) bool { return note == nil })
 }
 
-// failure says who did not answer.
-func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) error {
-	e := &GatherError{}
+// unmet says who did not answer, and why. The context is the caller's, nil if it does not
+// matter.
+func (g *Gatherer) unmet(quorum error, answered func(proofs.Key) bool, errs map[proofs.Key]error, ctx context.Context) error {
+	e := &GatherError{paced: g.paced(answered, errs)}
 	if !errors.As(quorum, &e.Quorum) {
 		return quorum
 	}
 	for _, w := range g.witnesses {
-		if len(c.got[w.key].sigs) > 0 {
+		if answered(w.key) {
 			continue
 		}
-		err := c.errs[w.key]
+		err := errs[w.key]
 		e.Silent = append(e.Silent, WitnessError{Name: w.name, Err: err})
 		if errors.Is(err, errNoAnswerYet) {
 			e.Cause = context.Cause(ctx)
@@ -381,13 +465,18 @@ type Health struct {
 	// ClockOffset is how far the time in its last cosignature was ahead of the
 	// local clock, in seconds.
 	ClockOffset int64 `json:"clock_offset"`
+	// PerDay is how many requests in 24 hours were declared to the witness; 0: nothing
+	// was. In24h is how many were sent in the last 24 hours, to ten minutes, as far as
+	// this process knows. They are those of all keys.
+	PerDay int64 `json:"per_day,omitempty"`
+	In24h  int64 `json:"in_24h"`
 }
 
 // Health reports on every witness, in the policy's order.
 func (g *Gatherer) Health() []Health {
 	all := make([]Health, 0, len(g.witnesses))
 	for _, w := range g.witnesses {
-		all = append(all, w.peer.health(w.name, w.key))
+		all = append(all, w.peer.health(w.name, w.key, g.Budget, g.now()))
 	}
 	return all
 }

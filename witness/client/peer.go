@@ -10,6 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/budget"
 )
 
 // question is one checkpoint to be cosigned.
@@ -17,6 +18,18 @@ type question struct {
 	signed []byte
 	size   int64
 	proof  Consistency
+}
+
+// asking is how a witness is asked.
+type asking struct {
+	timeout time.Duration
+	now     func() time.Time
+	budget  *budget.Budget
+	// kind is why, at the moment at which the witness has its turn; lacking reports
+	// whether anything is missing then.
+	kind    func() budget.Kind
+	lacking func() bool
+	over    <-chan struct{} // closed when there is no need any more
 }
 
 // peer is one witness, which has one URL and one key or more, and what is
@@ -50,17 +63,19 @@ var errSettled = errors.New("nothing is missing")
 // has of it, at least one of them good. The timeout bounds the wait for an earlier
 // request to end, and then each request. It is errSettled if over is closed before
 // the witness has its turn, or lacking says then that nothing is missing any more.
-func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, now func() time.Time, over <-chan struct{}, lacking func() bool) ([]cosigned, error) {
-	if wait := p.wait(now()); wait > 0 {
+// Each request is counted before it is sent, and none is sent beyond the budget.
+func (p *peer) cosign(ctx context.Context, q question, a asking) ([]cosigned, error) {
+	if wait := p.wait(a.now()); wait > 0 {
 		return nil, p.leftAlone(wait)
 	}
-	if err := p.takeTurn(ctx, timeout, over); err != nil {
+	if err := p.takeTurn(ctx, a.timeout, a.over); err != nil {
 		return nil, err
 	}
 	defer func() { <-p.turn }()
-	if !lacking() {
+	if !a.lacking() {
 		return nil, errSettled
 	}
+	kind := a.kind()
 	old := p.knownSize()
 	if old > q.size {
 		// Either the witness has seen a later checkpoint or it has lost its
@@ -68,14 +83,17 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, no
 		old = 0
 	}
 	for retried := false; ; retried = true {
-		got, err := p.request(ctx, timeout, q, old)
+		if err := p.take(ctx, a, kind); err != nil {
+			return nil, err
+		}
+		got, err := p.request(ctx, a.timeout, q, old)
 		var conflict *ConflictError
 		switch {
 		case err == nil:
 			p.setSize(q.size)
 			return got, nil
 		case !errors.As(err, &conflict):
-			p.backOff(err, now())
+			p.backOff(err, a.now())
 			return nil, err
 		}
 		p.setSize(conflict.Size)
@@ -114,6 +132,54 @@ func (p *peer) backOff(err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.notBefore = now.Add(min(status.RetryAfter, maxPause))
+}
+
+// take counts a request that is sent next. The error is a *pacedError if the budget does
+// not have one now.
+func (p *peer) take(ctx context.Context, a asking, kind budget.Kind) error {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	err := a.budget.Take(ctx, p.name(), kind, a.now())
+	var paced *budget.PacedError
+	if errors.As(err, &paced) {
+		return &pacedError{paced, p.failed()}
+	}
+	return err
+}
+
+// name is what the witness is called in the budget.
+func (p *peer) name() string { return fetch.Redacted(p.url) }
+
+// failed returns why the last request failed; nil: it did not.
+func (p *peer) failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, key := range p.keys {
+		if err := p.last[key].err; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pacedError is that of a witness that was not asked because of what was declared to it.
+type pacedError struct {
+	*budget.PacedError
+	failed error // why the last request failed; nil: it did not
+}
+
+func (e *pacedError) Error() string {
+	if e.failed == nil {
+		return e.PacedError.Error()
+	}
+	return fmt.Sprintf("%v (the last request failed: %v)", e.PacedError, e.failed)
+}
+
+func (e *pacedError) Unwrap() []error {
+	if e.failed == nil {
+		return []error{e.PacedError}
+	}
+	return []error{e.PacedError, e.failed}
 }
 
 // wait returns how long the witness is still left alone.
@@ -218,11 +284,11 @@ func (p *peer) note(answer []cosigned, err error, now time.Time) {
 }
 
 // health reports on one of the witness's keys.
-func (p *peer) health(name string, key proofs.Key) Health {
+func (p *peer) health(name string, key proofs.Key, b *budget.Budget, now time.Time) Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.last[key]
-	h := Health{Name: name, Key: key.String(), URL: fetch.Redacted(p.url), Size: p.size, LastSuccess: o.success, ClockOffset: o.offset}
+	h := Health{PerDay: b.Rate().Daily(), In24h: b.In24h(p.name(), now), Name: name, Key: key.String(), URL: fetch.Redacted(p.url), Size: p.size, LastSuccess: o.success, ClockOffset: o.offset}
 	if o.err != nil {
 		h.Error = o.err.Error()
 	}
