@@ -19,14 +19,14 @@ type About struct {
 	Size    int64  `json:"size"`              // entries of the newest checkpoint; 0: there is none
 	// Cosigned is when half of the witnesses, or more, had cosigned it, in RFC 3339; empty:
 	// not known.
-	Cosigned     string         `json:"cosigned,omitempty"`
-	Audited      *AboutAudited  `json:"audited,omitempty"` // nil: the log asks no auditors
-	Witnesses    []AboutWitness `json:"witnesses"`         // of the policy, in its order
+	Cosigned  string         `json:"cosigned,omitempty"`
+	Audited   *AboutAudited  `json:"audited,omitempty"` // nil: the log asks no auditors
+	Witnesses []AboutWitness `json:"witnesses"`         // of the policy, in its order
 	// PerDay is how many requests in 24 hours the log has declared to each witness, at
 	// most; 0: it has declared nothing.
 	PerDay       int64  `json:"per_day,omitempty"`
 	Registration string `json:"registration"`
-	Ended        bool           `json:"ended,omitempty"` // the log takes nothing more
+	Ended        bool   `json:"ended,omitempty"` // the log takes nothing more
 }
 
 // AboutAudited is the newest checkpoint that auditors have cosigned, too.
