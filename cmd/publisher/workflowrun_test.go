@@ -331,13 +331,14 @@ func TestActionFailsClosed(t *testing.T) {
 	t.Run("commands to the runner", func(t *testing.T) {
 		dir := t.TempDir()
 		site(t, v, dir)
-		hostile := "</pre>::error::x.json"
-		if err := os.WriteFile(filepath.Join(dir, "metadata", hostile[len("</pre>"):]), []byte("{"), 0o644); err != nil {
-			t.Fatal(err)
+		for _, hostile := range []string{"::error::x.json", "<img src=x>.json"} {
+			if err := os.WriteFile(filepath.Join(dir, "metadata", hostile), []byte("{"), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		ci.pack(t, dir)
 		e := ci.job(t, "refused", 1, nil)
-		if strings.Count(e.summary, "</pre>") != 1 || !contains(e.summary, "::error::x") {
+		if strings.Contains(e.summary, "<img") || !contains(e.summary, "::error::x", "&lt;img") {
 			t.Error(e.summary)
 		}
 	})
@@ -369,6 +370,20 @@ func TestActionFailsClosed(t *testing.T) {
 		out := t.TempDir()
 		put(t, filepath.Join(ci.artifacts, "metadata"), filepath.Join(out, "metadata"))
 		ci.install(t, out)
+	})
+	t.Run("a timestamp that has expired", func(t *testing.T) { // which no log looks at
+		late, err := v.Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.TimestampExpires = time.Now().Add(-time.Hour)
+		if err := late.Release(); err != nil {
+			t.Fatal(err)
+		}
+		ci.upload(t, late)
+		if e := ci.job(t, "refused", 1, nil); !contains(e.summary, "expired", "a device would refuse it") {
+			t.Error(e.summary)
+		}
 	})
 	t.Run("evidence", func(t *testing.T) { // two contents, each listed by its hash
 		twin, err := v.Clone()
@@ -413,6 +428,9 @@ func TestActionAsksGates(t *testing.T) {
 		t.Fatal(err)
 	}
 	ci.upload(t, g.vendor)
+	if e := ci.job(t, "refused", 1, nil); !contains(e.summary, "a device would refuse it") {
+		t.Errorf("no gate was named:\n%s", e.summary)
+	}
 	ci.job(t, "logged", 0, gates)
 	ci.install(t, ci.deployed(t))
 	if e := ci.job(t, "logged", 0, gates); !contains(e.said, "no gate was asked") {

@@ -70,7 +70,7 @@ code=$(cat "$work/code")
 case $code in
 0) ;;
 1)
-	end refused "A file, or the timestamp, was refused; nothing is handed on. The table says which, and why. What to do: $page#when-a-file-is-refused"
+	end refused "A file, or the timestamp, was refused, or the policy's auditors have not cosigned it yet; nothing is handed on. The last table says which, and why. What to do: $page#when-a-file-is-refused"
 	exit 1
 	;;
 *)
