@@ -21,6 +21,9 @@ type mariadb struct {
 // database holds Trillian's tables and Rekor's index.
 const database = "rekor"
 
+// tmpdir is for temporary tables: MariaDB removes those of others where it starts.
+func (m *mariadb) tmpdir() string { return filepath.Join(m.dir, "tmp") }
+
 func (m *mariadb) socket() string { return filepath.Join(m.dir, "s") }
 
 // dsn is the database as Go's driver for MySQL reads it.
@@ -44,7 +47,7 @@ func (m *mariadb) server(ctx context.Context, args ...string) (*exec.Cmd, error)
 	if err != nil {
 		return nil, err
 	}
-	own := []string{"--no-defaults", "--datadir=" + filepath.Join(m.dir, "data"), "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=16M",
+	own := []string{"--no-defaults", "--datadir=" + filepath.Join(m.dir, "data"), "--tmpdir=" + m.tmpdir(), "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=16M",
 		"--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--skip-networking", "--socket=" + m.socket()}
 	if os.Geteuid() == 0 {
 		own = append(own, "--user=root") // which MariaDB wants to be told
@@ -55,12 +58,15 @@ func (m *mariadb) server(ctx context.Context, args ...string) (*exec.Cmd, error)
 // startMariaDB makes a data directory with a database that has a schema, and starts a server.
 func startMariaDB(ctx context.Context, dir, schema string) (*mariadb, error) {
 	m := &mariadb{dir: dir}
+	if err := os.MkdirAll(m.tmpdir(), 0o700); err != nil {
+		return nil, err
+	}
 	install, err := mariadbProgram("mariadb-install-db")
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
-		"--innodb-log-file-size=16M"}
+		"--tmpdir=" + m.tmpdir(), "--innodb-log-file-size=16M"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}

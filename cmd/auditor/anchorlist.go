@@ -210,8 +210,8 @@ func (o *opened) entries(ctx context.Context, log *anchoredLog) ([]anchored.Entr
 	}
 	defer func() { _ = lock.Release() }()
 	entries, err := ledger.Entries(ctx)
-	if err != nil {
-		return entries, err
+	if err == nil || errors.Is(err, anchored.ErrMore) {
+		err = errors.Join(err, o.works())
 	}
-	return entries, o.works()
+	return entries, err
 }
