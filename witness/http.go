@@ -43,7 +43,18 @@ func (w *Witness) Handler() http.Handler { return w.HandlerBehind("") }
 // header, alone, after commas, or in a line of its own: limits per address use the
 // last address there. Clients that can bypass the proxy can choose their address.
 func (w *Witness) HandlerBehind(header string) http.Handler {
-	h := handler{w, header}
+	return w.handlerOf(handler{w, header, ""})
+}
+
+// HandlerOfBastion is Handler for the requests that a bastion passes on. It has the
+// clients' addresses in a header, where it puts nothing else (c2sp.org/https-bastion).
+// They count as addresses at this bastion, so that it cannot use up what another
+// client has by naming its address.
+func (w *Witness) HandlerOfBastion(bastion, header string) http.Handler {
+	return w.handlerOf(handler{w, header, bastion + " "})
+}
+
+func (w *Witness) handlerOf(h handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add-checkpoint", h.serveAddCheckpoint)
 	mux.HandleFunc("GET /{hash}/checkpoint", h.limited(h.serveCheckpoint))
@@ -58,7 +69,8 @@ func (w *Witness) HandlerBehind(header string) http.Handler {
 // to take bytes.
 type handler struct {
 	*Witness
-	header string // see HandlerBehind
+	header  string // see HandlerBehind
+	bastion string // before every address; empty for clients that connect themselves
 }
 
 // NewServer returns an HTTP server for a handler with limits that suit a
@@ -86,7 +98,7 @@ const textPlain = "text/plain; charset=utf-8"
 // limited applies the rate of an address to requests without a body.
 func (h handler) limited(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		if err := h.rate(clientAddress(r, h.header)); err != nil {
+		if err := h.rate(h.address(r)); err != nil {
 			h.count(nil, err)
 			h.fail(rw, r, err)
 			return
@@ -113,13 +125,14 @@ func (h handler) place(address string) func() (leave func(), err error) {
 	}
 }
 
-func clientAddress(r *http.Request, header string) string {
-	if header == "" {
+// address is what limits count the client of a request by.
+func (h handler) address(r *http.Request) string {
+	if h.header == "" {
 		if key, ok := r.Context().Value(addressContext{}).(string); ok {
 			return key
 		}
 	}
-	return rates.Client(r, header)
+	return h.bastion + rates.Client(r, h.header)
 }
 
 // retryAfter sets the header to whole seconds, at least one.
@@ -128,7 +141,7 @@ func retryAfter(rw http.ResponseWriter, wait time.Duration) {
 }
 
 func (h handler) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
-	address := clientAddress(r, h.header)
+	address := h.address(r)
 	body, err := h.readBody(rw, r, address)
 	if err != nil {
 		h.failRead(rw, err)
@@ -208,7 +221,9 @@ func (h handler) readBody(rw http.ResponseWriter, r *http.Request, address strin
 	defer mu.Unlock()
 	done = true
 	if givenUp {
-		rw.Header().Set("Connection", "close")
+		if r.ProtoMajor == 1 {
+			rw.Header().Set("Connection", "close") // with HTTP/2 it would end other requests
+		}
 		return nil, errGivenUp
 	}
 	return body.Bytes(), err
@@ -223,7 +238,7 @@ func (h handler) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "not an origin hash: want 64 lower-case hex digits", http.StatusNotFound)
 		return
 	}
-	leave, err := h.place(clientAddress(r, h.header))()
+	leave, err := h.place(h.address(r))()
 	if err != nil {
 		h.count(nil, err)
 		h.fail(rw, r, err)

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/rates"
@@ -63,6 +64,18 @@ const (
 	// has is maxRequest.
 	maxHeader = 16 << 10
 )
+
+// String says to logs, and to others who ask, what they may do.
+func (l Limits) String() string {
+	says := func(r Rate, what string) string {
+		if r.PerSecond <= 0 {
+			return "any number of " + what
+		}
+		return fmt.Sprintf("%g %s a second, %g at once", r.PerSecond, what, max(r.Burst, 1))
+	}
+	return says(l.PerOrigin, "new checkpoints of one log") + ", or what the list that named it allows, where that is less; " +
+		says(l.PerAddress, "requests from one address")
+}
 
 // inOneAddress is the most places that an address has among the requests handled.
 func (l Limits) inOneAddress() int { return (l.Concurrent + perAddressPart - 1) / perAddressPart }

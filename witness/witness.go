@@ -92,6 +92,8 @@ type Config struct {
 	Watch Watch
 	// Limits on requests; zero means no limits.
 	Limits Limits
+	// About is what the page at / says of how the witness is run.
+	About About
 	// Room returns why the state cannot be stored, such as a full disk; /readyz
 	// calls it. Nil means that it always can.
 	Room func() error
@@ -116,6 +118,7 @@ type Witness struct {
 	evidence *EvidenceDir
 	watch    Watch
 	limits   Limits
+	about    About
 	room     func() error // nil: there always is
 	now      func() time.Time
 	clock    *clock // whether now can be trusted
@@ -157,7 +160,7 @@ func New(c Config) (*Witness, error) {
 		}
 	}
 	w := &Witness{
-		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits, room: c.Room,
+		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits, about: c.About, room: c.Room,
 		now: c.Now, log: c.Log, nudge: make(chan struct{}, 1), origins: make(map[OriginHash]*origin),
 	}
 	w.clock = newClock(c.Now, c.Elapsed)

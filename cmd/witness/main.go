@@ -6,6 +6,7 @@
 //	DIR/witness.key        the private key, readable by its owner only
 //	DIR/witness-mldsa.key  the second one, if any
 //	DIR/witness.vkey       the public keys, for logs and verifiers
+//	DIR/bastion.key        the key by which bastions know the witness, if it uses one
 //	DIR/state.db           the known logs and the last checkpoint cosigned of each
 //	DIR/evidence/          proof of logs that showed two histories
 //	DIR/lock               held by the process that serves

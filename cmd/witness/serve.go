@@ -36,6 +36,9 @@ type serveFlags struct {
 	dir, ledger, listen, metrics string
 	agent                        string
 	lists, peers                 []string
+	bastions, urls               []string
+	bastionCA                    string
+	contact, aboutFile           string
 	listEvery, checkEvery, hold  time.Duration
 	perLog, perAddress           float64
 	limits                       witness.Limits // but for the rates
@@ -49,7 +52,7 @@ func newServe() *cobra.Command {
 		Short: "Cosign checkpoints over HTTP",
 		Long: `Serve answers POST /add-checkpoint with cosignatures, GET /HASH/checkpoint with
 the checkpoint cosigned last (HASH is SHA-256 of the log's origin, in hex), GET /
-with a status page, GET /healthz and GET /readyz. When ready it prints
+with a page about the witness, GET /healthz and GET /readyz. When ready it prints
 "listening on http://ADDR" on stderr and notifies systemd. On an interrupt or SIGTERM
 it finishes requests under way and stops. On SIGHUP it fetches the lists of logs
 again. Changes by the other commands take effect at once.
@@ -57,6 +60,10 @@ again. Changes by the other commands take effect at once.
 Before it cosigns a log for the first time, and then on a schedule, it looks at the
 log's published checkpoint and at --peer witnesses for its own cosignatures that its
 state has lost. One of the peers should be the witness's own public URL.
+With --bastion it needs no open port: it connects to a bastion
+(c2sp.org/https-bastion), and logs ask it there. The key by which bastions know it is
+in DIR/bastion.key, which is made at the first start; serve prints its hash, which a
+bastion's operator needs to know, and the URL.
 The private keys are in DIR, in an ssh-agent (--ssh-agent), or in the environment
 variables TUFLOG_WITNESS_KEY and TUFLOG_WITNESS_MLDSA_KEY.
 While its clock is in doubt it does not cosign: see "witness clock".
@@ -65,6 +72,7 @@ Exit code 1 means that starting it again may help: the ledger could not be writt
 the address is in use or not there yet, or another process has the state open.
 2 means that starting it again would not help.`,
 		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380
+  witness serve --dir ./w1 --bastion bastion.example --contact ops@witness.example
   witness serve --dir ./w1 --log-list https://testing.witness-network.org/log-list.1 --peer https://witness.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,6 +88,11 @@ the address is in use or not there yet, or another process has the state open.
 	f.StringArrayVar(&flags.lists, "log-list", nil, "https URL of a list of logs to follow (may be repeated)")
 	f.DurationVar(&flags.listEvery, "log-list-every", time.Hour, "how often to fetch lists")
 	f.StringArrayVar(&flags.peers, "peer", nil, "monitoring prefix of another witness, or this one's (may be repeated)")
+	f.StringSliceVar(&flags.bastions, "bastion", nil, "HOST[:PORT] of a bastion to serve behind as well (may be repeated, or with commas)")
+	f.StringVar(&flags.bastionCA, "bastion-ca", "", "file of the certificates, in PEM, that bastions are verified by (default: the system's)")
+	f.StringArrayVar(&flags.urls, "url", nil, "submission prefix at which logs reach the witness, for the page (may be repeated; default: at its bastions)")
+	f.StringVar(&flags.contact, "contact", "", "how to reach the operator, for the page")
+	f.StringVar(&flags.aboutFile, "about", "", "file of plain text that the page shows")
 	f.DurationVar(&flags.checkEvery, "check-every", witness.DefaultEvery, "how often to look at published checkpoints and peers")
 	f.DurationVar(&flags.hold, "hold", witness.DefaultHold, "how long after the start not to cosign a log whose published checkpoint cannot be fetched; negative: no time")
 	d := witness.DefaultLimits
@@ -116,6 +129,14 @@ func (f serveFlags) check() error {
 		if err := witness.CheckListURL(l); err != nil {
 			return err
 		}
+	}
+	for _, u := range f.urls {
+		if _, err := cleanURL(u); err != nil {
+			return fmt.Errorf("--url: %w", err)
+		}
+	}
+	if err := f.checkBastions(); err != nil {
+		return err
 	}
 	for _, p := range f.peers {
 		if _, err := cleanURL(p); err != nil {
@@ -161,13 +182,21 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 	if err != nil {
 		return err
 	}
+	backends, err := flags.backends()
+	if err != nil {
+		return err
+	}
+	about, err := flags.about(backends)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w, err := witness.New(witness.Config{
 		Store: store, Signers: signers, Evidence: evidenceDir(flags.dir), Log: logger, Registry: registry,
 		Room:   room.Disk(minFree, flags.dir, ledgerDir),
 		Watch:  witness.Watch{Peers: flags.peers, Every: flags.checkEvery, Hold: flags.hold},
-		Limits: flags.limitsWithRates(),
+		Limits: flags.limitsWithRates(), About: about,
 	})
 	if err != nil {
 		return err
@@ -188,6 +217,9 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 		if err := serveMetrics(ctx, flags.metrics, registry, &closers, stderr); err != nil {
 			return errors.Join(err, l.Close())
 		}
+	}
+	if err := serveBastions(ctx, backends, w, registry, logger, &closers, stderr); err != nil {
+		return errors.Join(err, l.Close())
 	}
 	closers.background(ctx, func(ctx context.Context) { w.Run(ctx) })
 	closers.background(ctx, func(ctx context.Context) { flags.followLists(ctx, w, store, hup, logger) })

@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"expect":          {"leaf", "tuf", "proofs/."},
 	"verify":          {"leaf", "tuf", "proofs/."},
 	"verify/gotuf":    {"verify", "tuf"},
+	"witness/bastion": {},
 	"witness/budget":  {"internal/durable"},
 	"witness/client":  {"witness/budget", "proofs/.", "internal/fetch", "internal/printable"},
 	"witness":         {"witness", "proofs", "internal"},
@@ -120,6 +121,7 @@ var fenced = map[string][]string{
 	"github.com/andybalholm/brotli":        {"audit/page/generate"},
 	"github.com/wneessen/go-mail":          {"audit/alert"},
 	"github.com/standard-webhooks":         {"audit/alert"},
+	"filippo.io/torchwood":                 {"witness/witnesstest"},
 	"modernc.org/sqlite":                   {"internal/sqlitefile"},
 	"modernc.org/libc":                     {"internal/sqlitefile"},
 }
