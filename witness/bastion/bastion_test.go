@@ -17,6 +17,10 @@ import (
 
 // addresses answers with what limits would count a client by.
 var addresses = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	if n, err := io.Copy(io.Discard, r.Body); n > 0 || err != nil {
+		fmt.Fprint(rw, n, err)
+		return
+	}
 	fmt.Fprint(rw, r.URL.Path, r.Header.Values(bastion.Header))
 })
 
@@ -34,6 +38,14 @@ func TestBehindTorchwood(t *testing.T) {
 		if status, body := get(t, p, "/some/path", http.Header{bastion.Header: {"192.0.2.9"}}); status != http.StatusOK || body != "/some/path[127.0.0.1]" {
 			t.Fatalf("status %d, %q", status, body)
 		}
+	}
+	resp, err := p.Client().Post(p.Prefix()+"/", "", strings.NewReader(strings.Repeat("x", 300<<10)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "307200 <nil>" {
+		t.Errorf("of a long body came %q, %v", body, err)
 	}
 	stop()
 	if b.Connected() {

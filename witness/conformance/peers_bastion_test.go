@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 )
 
 // TestPeerBastion: our witness, behind torchwood's litebastion, passes every case, all
-// requests of which come through that.
+// requests of which come through that, but for two that litebastion passes to nobody:
+// it takes bodies of 10 KiB at most.
 func TestPeerBastion(t *testing.T) {
 	program := peer(t, "litebastion")
 	dir := t.TempDir()
@@ -58,7 +60,7 @@ func TestPeerBastion(t *testing.T) {
 	r := run(t, conformance.Config{URL: prefix, Keys: []proofs.Key{wkey}, Log: log, First: first, Monitoring: prefix})
 	t.Log(r.Summary())
 	for _, res := range r.Results {
-		if res.Outcome != conformance.Pass {
+		if large := strings.HasPrefix(res.Name, "16 signatures"); res.Outcome != conformance.Pass && !large {
 			t.Error(res)
 		}
 	}
