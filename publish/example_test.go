@@ -54,11 +54,15 @@ func Log(ctx context.Context, folder, policyFile, repository, token string) erro
 	if err != nil {
 		return err
 	}
-	log := &api.Client{Base: policy.Logs[0].URL, Token: token}
-	cfg := publish.Config{Log: log, Policy: policy, Wait: 15 * time.Minute}
-	if cfg.Repository, err = tuf.ParseDigest(repository); err != nil {
+	id, err := tuf.ParseDigest(repository)
+	if err != nil {
 		return err
 	}
+	if len(policy.Logs) != 1 || id.IsZero() {
+		return errors.New("want a policy with one log, and the id of a repository")
+	}
+	log := &api.Client{Base: policy.Logs[0].URL, Token: token}
+	cfg := publish.Config{Log: log, Policy: policy, Repository: id, Wait: 15 * time.Minute}
 	files, err := publish.ReadFiles([]string{folder})
 	if err != nil {
 		return err
