@@ -71,6 +71,10 @@ type Config struct {
 	// 0: version 1, and no repository is opened while another repository of the
 	// log holds any of the roots.
 	Genesis int64
+	// AllSignatures keeps, in the proofs that are written, also the signatures by keys
+	// that the policy does not have: for devices with other policies. Without it they are
+	// left out.
+	AllSignatures bool
 	// Replace allows overwriting proofs of logs that are not the policy's.
 	Replace bool
 	// Timeout bounds each request until its proof is there. 0: 5 minutes.

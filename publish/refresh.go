@@ -220,7 +220,7 @@ func (j *job) refresh(ctx context.Context, t *toRefresh) (done []Refreshed, err 
 	for _, path := range t.paths {
 		r := Refreshed{File: path, Role: t.role, Version: t.version, Index: t.first.Index, Size: logged.Checkpoint.Tree.N, Cosigned: logged.Cosigned()}
 		if !t.audited {
-			if err := durable.WriteFile(path+verify.SidecarSuffix, newest, 0o644); err != nil {
+			if err := durable.WriteFile(path+verify.SidecarSuffix, j.forDevices(newest), 0o644); err != nil {
 				return done, err
 			}
 			first := r
@@ -236,7 +236,7 @@ func (j *job) refresh(ctx context.Context, t *toRefresh) (done []Refreshed, err 
 		}
 		before, err := verify.CheckSidecar(old, t.claim, j.cfg.Policy)
 		if r.Written = err != nil || !t.first.SameEntry(before) || logged.Newer(before); r.Written {
-			if err := durable.WriteFile(path+verify.LatestSuffix, newest, 0o644); err != nil {
+			if err := durable.WriteFile(path+verify.LatestSuffix, j.forDevices(newest), 0o644); err != nil {
 				return done, err
 			}
 		} else {

@@ -108,12 +108,22 @@ func (j *job) write(path string, f *file) error {
 			return nil
 		}
 	}
-	if err := durable.WriteFile(path, f.verdict.sidecar, 0o644); err != nil {
+	if err := durable.WriteFile(path, j.forDevices(f.verdict.sidecar), 0o644); err != nil {
 		return err
 	}
 	j.countUnaudited(f.verdict.sidecar, f)
 	f.verdict.Sidecars = append(f.verdict.Sidecars, path)
 	return j.dropLatest(strings.TrimSuffix(path, verify.SidecarSuffix)+verify.LatestSuffix, f)
+}
+
+// forDevices returns the proof with those signatures that the policy can use, unless all
+// are wanted. What the policy says of it stays the same.
+func (j *job) forDevices(sidecar []byte) []byte {
+	proof, err := proofs.ParseProof(sidecar)
+	if err != nil || j.cfg.AllSignatures {
+		return sidecar
+	}
+	return proof.For(j.cfg.Policy).Marshal()
 }
 
 // dropLatest removes a newer proof that does not belong to the sidecar of f any more:

@@ -41,7 +41,7 @@ that devices require beside each file.`,
 type options struct {
 	log, policy, repository, tokenFile, tokenOut string
 	genesis                                      int64
-	replace                                      bool
+	replace, allSignatures                       bool
 	timeout                                      time.Duration
 	json                                         bool
 }
@@ -86,7 +86,7 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 	if err := checkGenesis(o.genesis); err != nil {
 		return cfg, nil, err
 	}
-	cfg.Genesis, cfg.Replace = o.genesis, o.replace
+	cfg.Genesis, cfg.Replace, cfg.AllSignatures = o.genesis, o.replace, o.allSignatures
 	if o.timeout <= 0 {
 		return cfg, nil, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
 	}

@@ -81,6 +81,7 @@ usage, no proofs, or the log could not be reached.`,
 	o.registerAny(cmd)
 	cmd.Flags().StringVar(&o.repository, "repository", "", "the proofs must be about this repository (64 hex digits; default: the one that each is about)")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
+	cmd.Flags().BoolVar(&o.allSignatures, "all-signatures", false, "keep in the proofs also the signatures that the policy cannot use, for devices with other policies")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait until the policy's auditors have cosigned: --wait, or --wait=`DURATION`")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "15m"
 	return cmd

@@ -77,6 +77,7 @@ not logged yet because they are held.`,
 	o.register(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "report what the log would do, without sending or writing")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
+	cmd.Flags().BoolVar(&o.allSignatures, "all-signatures", false, "keep in the proofs also the signatures that the policy cannot use, for devices with other policies")
 	return cmd
 }
 
