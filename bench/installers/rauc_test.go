@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/docpage"
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
 )
@@ -162,6 +163,15 @@ func TestRAUC(t *testing.T) {
 	refused("sed -i s/format=plain/format=verity/ content/manifest.raucm", "format 'verity' not allowed")
 	refused("rm content/rootfs.img && sed -i /image/,/filename/d content/manifest.raucm", "no image for the slots")
 	installed(first)
+
+	// RAUC's part of that what is judged is what is written.
+	r.other.fill(t)
+	r.heard()
+	if got := r.shell(t, "exec 9<>update.raucb\n"+string(docpage.Example(t, r.page, "rauc install"))); got.Code == 0 {
+		t.Error("a bundle that is open for writing is installed")
+	}
+	runtest.Eventually(t, "RAUC says that others may write", func() bool { return strings.Contains(r.heard(), "could not ensure exclusive bundle access") })
+	r.other.has(t, nil)
 
 	// The vendor's keys sign two releases of one version, of which one is in the log.
 	twin, err := r.vendor.Clone()

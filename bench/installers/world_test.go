@@ -36,7 +36,7 @@ func need(t testing.TB, programs ...string) {
 		if _, err := exec.LookPath(name); err == nil {
 			continue
 		}
-		const missing = "%s is missing (Debian: rauc rauc-service swupdate dbus-daemon squashfs-tools cpio openssl)"
+		const missing = "%s is missing (Debian: rauc swupdate dbus-daemon squashfs-tools cpio openssl)"
 		if os.Getenv("TUFLOG_INSTALLERS") == "required" {
 			t.Fatalf(missing, name)
 		}
