@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Evidence is the two contradicting files, if a file has become evidence: two
@@ -62,7 +63,7 @@ func (j *job) release(ctx context.Context, f *file) (*tuf.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := tuf.ParseJSON(data)
+	m, err := codec.ParseAny(data)
 	if err != nil {
 		return nil, err
 	}

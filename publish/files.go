@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -17,11 +16,13 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/pigweed"
 )
 
 // Files is the metadata to submit, read from disk.
 type Files struct {
 	files   []*file
+	bundles []*bundle // of Pigweed, whose metadata is among the files
 	ignored []Ignored
 }
 
@@ -50,7 +51,8 @@ const rootHistory = "root_history"
 // folders). The role follows from the file's name and the version in it (api.RoleOf), and
 // from a snapshot where the name alone does not tell. Copies of one file under several
 // names are one file with several paths. JSON that is not metadata and that no metadata
-// mentions, such as mirrors.json, is ignored, and so are hidden files in a directory.
+// mentions, such as mirrors.json, is ignored, and so are hidden files in a directory. A file
+// *.pb is Pigweed's: root or targets metadata, or a bundle, of which both are taken.
 func ReadFiles(paths []string) (*Files, error) {
 	set := &Files{}
 	var found []string // in directories
@@ -145,19 +147,19 @@ func (set *Files) read(path string) error {
 		return err
 	}
 	defer in.Close()
-	data, err := readAtMost(in, path, tuf.MaxFileSize)
+	limit := int64(tuf.MaxFileSize)
+	if api.EncodingOf(path) == tuf.Pigweed {
+		limit = pigweed.MaxBundle
+	}
+	data, err := readAtMost(in, path, limit)
 	if err != nil {
 		return err
 	}
-	f := namedFile(path, filepath.Base(path), data)
-	for _, same := range set.files {
-		if same.role == f.role && bytes.Equal(same.data, f.data) {
-			same.paths = append(same.paths, path)
-			return nil
-		}
+	if api.EncodingOf(path) == tuf.Pigweed {
+		return set.readPigweed(path, data)
 	}
-	f.paths = []string{path}
-	set.files = append(set.files, f)
+	f := namedFile(path, filepath.Base(path), data)
+	set.add(f, path)
 	return nil
 }
 

@@ -24,6 +24,7 @@ type job struct {
 	found     map[tuf.Digest][]tuf.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
 	accepted  int                         // how many files the log has said it has, of those that others may wait for
 	roots     int                         // how many of them are roots
+	bundles   []*bundle                   // whose metadata is among all
 	ignored   []Ignored
 	notes     []string
 	unaudited int        // proofs that the policy's auditors have not cosigned yet

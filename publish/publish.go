@@ -27,6 +27,7 @@ package publish
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/admit"
@@ -150,6 +151,8 @@ type file struct {
 	unread  error         // with meta == nil: what is wrong with it
 	commit  int
 
+	embedded bool // in a bundle: no sidecar is written beside it
+
 	verdict     Verdict
 	contradicts int64           // with the status evidence: the index of the release
 	done        bool            // the verdict is final
@@ -171,7 +174,13 @@ func newFile(name, role string, version int64, data []byte) *file {
 }
 
 // sent is the file's name in a tar.
-func (f *file) sent() string { return api.FileName(f.role, f.version) }
+func (f *file) sent() string {
+	name := api.FileName(f.role, f.version)
+	if f.meta != nil && f.meta.Encoding == tuf.Pigweed {
+		return strings.TrimSuffix(name, api.SuffixJSON) + api.SuffixPigweed
+	}
+	return name
+}
 
 // isReadableRoot reports whether f is a root that could be read.
 func (f *file) isReadableRoot() bool { return f.isRoot() && f.meta != nil && f.meta.Root != nil }

@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // Reader is the part of a log that a rehearsal reads; *api.Client is one. The
@@ -32,7 +33,7 @@ func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report,
 	r := &rehearsal{log: log, leaves: map[int64]leaf.Leaf{}, blobs: map[tuf.Digest][]byte{}, repos: map[tuf.Digest]*admit.Repository{}}
 	cfg.Log = r
 	j := newJob(cfg, set.files)
-	j.rehearsal = r
+	j.rehearsal, j.bundles = r, set.bundles
 	if log == nil {
 		j.cfg.Replace = true // there is no other log
 	}
@@ -122,7 +123,7 @@ func (r *rehearsal) Register(_ context.Context, root []byte) (*api.Result, error
 		f.File, f.Role = "root.json", tuf.RoleRoot
 		return &api.Result{Repository: repository, Done: true, Results: []api.FileResult{f}}, nil
 	}
-	m, err := tuf.ParseJSON(root)
+	m, err := codec.ParseAny(root)
 	if err != nil {
 		return result("", api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
 	}
@@ -196,7 +197,7 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 	var queue []sent
 	var snapshots []*tuf.Metadata
 	for _, f := range files {
-		m, err := tuf.ParseJSON(f.Data)
+		m, err := codec.Parse(api.EncodingOf(f.Name), f.Data)
 		if err != nil {
 			res.Results = append(res.Results, api.FileResult{File: f.Name, Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
 			continue

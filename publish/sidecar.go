@@ -154,17 +154,21 @@ func (j *job) writeSidecars() error {
 	}
 	var errs []error
 	for _, f := range j.all {
-		if f.verdict.claim == nil {
+		if f.verdict.claim == nil || f.embedded {
 			continue
 		}
 		for _, path := range f.paths {
 			errs = append(errs, j.write(path+verify.SidecarSuffix, f))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// noteUnaudited says how many proofs auditors have not cosigned yet.
+func (j *job) noteUnaudited() {
 	if j.unaudited > 0 {
 		j.notes = append(j.notes, fmt.Sprintf("%d of the proofs will do for devices under this policy once its auditors have cosigned the log, which they do after publication: publisher refresh --wait replaces them then", j.unaudited))
 	}
-	return errors.Join(errs...)
 }
 
 // countUnaudited takes down that a sidecar of f, written or kept, still needs an auditor.
@@ -179,6 +183,9 @@ func (j *job) countUnaudited(sidecar []byte, f *file) {
 func (j *job) sidecars() []string {
 	var paths []string
 	for _, f := range j.all {
+		if f.embedded {
+			continue
+		}
 		for _, path := range f.paths {
 			paths = append(paths, path+verify.SidecarSuffix)
 		}

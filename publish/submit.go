@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -12,17 +13,22 @@ import (
 // its sidecar, once it is verified. The repository is the one of the log that begins
 // with a root among the files; if the log does not know any of them, the root of version
 // 1 opens it (see Config.Genesis). An existing sidecar that still verifies is kept: an
-// old proof shows a greater age of an entry than a new one. An *UndecidedError or a
+// old proof shows a greater age of an entry than a new one. Pigweed's bundles are written with
+// the proofs inside, see BundlesTo. An *UndecidedError or a
 // *ReplaceError means that no file was sent. With an error, the report holds the results
 // so far.
 func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 	j := newJob(cfg, set.files)
+	j.bundles = set.bundles
 	return j.submit(ctx, set.ignored)
 }
 
 func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
 	j.ignored = ignored
 	if err := checkReplaced(j.cfg, j.sidecars()); err != nil {
+		return j.submitted(), err
+	}
+	if err := j.checkBundles(); err != nil {
 		return j.submitted(), err
 	}
 	if !j.fixed() {
@@ -41,7 +47,8 @@ func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
 		}
 	}
 	j.explain()
-	err := j.writeSidecars()
+	err := errors.Join(j.writeSidecars(), j.writeBundles())
+	j.noteUnaudited()
 	if err == nil {
 		j.explainEvidence(ctx)
 	}
@@ -63,6 +70,9 @@ func (j *job) submitted() *Report {
 				}
 				if slices.Contains(f.verdict.Sidecars, path+verify.SidecarSuffix) {
 					v.Sidecars = []string{path + verify.SidecarSuffix}
+				}
+				if f.embedded {
+					v.Sidecars = f.verdict.Sidecars
 				}
 				r.Files = append(r.Files, v)
 			}

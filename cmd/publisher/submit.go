@@ -13,6 +13,7 @@ import (
 func submitCommand() *cobra.Command {
 	var o options
 	var dryRun bool
+	var out string
 	cmd := &cobra.Command{
 		Use:   "submit --policy POLICY PATH...",
 		Short: "Submit metadata files and write their proofs beside them",
@@ -44,6 +45,12 @@ FILE. An existing proof that still satisfies POLICY is kept; a proof of another 
 overwritten only with --replace. Snapshots and timestamps that the log does not
 log serve as vouchers and get no proof.
 
+A file *.pb is Pigweed's: root or targets metadata, or an update bundle. Of a bundle the
+metadata is logged, and the proofs are put into it, as the payloads tlog_proof and
+tlog_proof_root, which other devices ignore; nothing else of it changes. It is written to
+--out, or as NAME.logged.pb beside NAME.pb, and only if all its metadata is released. A
+bundle without its first root, as later ones are, needs --repository.
+
 If POLICY needs auditors (its group "auditors"), the proofs are written as soon as the
 witnesses have cosigned, and say that they are not enough yet: auditors cosign what is
 published. publisher refresh --wait replaces them then.
@@ -66,6 +73,11 @@ not logged yet because they are held.`,
 				return err
 			}
 			var report *publish.Report
+			if out != "" {
+				if err := files.BundlesTo(out); err != nil {
+					return fmt.Errorf("--out: %w", err)
+				}
+			}
 			if dryRun {
 				report, err = publish.Rehearse(cmd.Context(), cfg, log.Client, files)
 			} else {
@@ -75,6 +87,7 @@ not logged yet because they are held.`,
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "write the bundle with its proofs to this `FILE` (default: NAME.logged.pb beside NAME.pb)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "report what the log would do, without sending or writing")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
 	cmd.Flags().BoolVar(&o.allSignatures, "all-signatures", false, "keep in the proofs also the signatures that the policy cannot use, for devices with other policies")

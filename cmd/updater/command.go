@@ -79,7 +79,7 @@ install; 2 wrong usage, verify could not check, or the result could not be print
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
-	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newInstall(o), newVerify(o), newBundle(o), newStatus(o), newPending(o), newApprove(o), newPostpone(o), newPolicy(o))
+	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newInstall(o), newVerify(o), newBundle(o), newStatus(o), newPending(o), newApprove(o), newPostpone(o), newPolicy(o), newPigweed(o))
 	helpOfRead(root)
 	return root
 }

@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"expect":          {"leaf", "tuf", "proofs/."},
 	"verify":          {"leaf", "tuf", "proofs/."},
 	"verify/gotuf":    {"verify", "tuf"},
+	"verify/pigweed":  {"verify/.", "tuf", "proofs/."},
 	"witness/bastion": {},
 	"witness/budget":  {"internal/durable"},
 	"witness/client":  {"witness/budget", "proofs/.", "internal/fetch", "internal/printable"},

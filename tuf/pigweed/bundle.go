@@ -13,6 +13,13 @@ import (
 // microcontroller stores.
 const MaxBundle = 256 << 20
 
+// The payloads in which a bundle has its proofs: sidecars of the targets metadata, and of the
+// root if there is one in the bundle. A device that does not know them ignores them.
+const (
+	Proof     = "tlog_proof"
+	RootProof = "tlog_proof_root"
+)
+
 const payloadsField = 4
 
 var (
