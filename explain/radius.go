@@ -101,6 +101,7 @@ type calculation struct {
 	budget work                         // of comparing ways
 	least  work                         // of their smallest numbers of keys
 
+	alone     bool     // devices ask for no snapshot and timestamp: Pigweed's
 	byVersion []string // roles that the snapshot lists without a hash
 }
 
@@ -223,7 +224,10 @@ func (c *calculation) finish(snapshot, timestamp tuf.KeySet) {
 			c.result.Also[c.labels[identity]] = ids[1:]
 		}
 	}
-	beside := []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
+	var beside []clause
+	if !c.alone {
+		beside = []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
+	}
 	ways, covered := c.reduce(c.group(c.roles, beside))
 	r := c.result
 	c.least = c.within(maxLeast)

@@ -77,7 +77,7 @@ func (s *session) radius(path string) *Replace {
 // calculate answers for the paths for which these roles are asked.
 func (s *session) calculate(visited []visit) *Replace {
 	r := &Replace{Searched: []string{}, Ways: []Way{}, Sets: [][]string{}}
-	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, names: map[tuf.KeyIdentity][]string{}, call: &s.work}
+	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, names: map[tuf.KeyIdentity][]string{}, call: &s.work, alone: s.repo.Root.Encoding == tuf.Pigweed}
 	c.budget = c.within(maxWork)
 	c.role(tuf.RoleRoot, s.root(tuf.RoleRoot).KeySet)
 	c.search(s.repo, visited)

@@ -29,7 +29,8 @@ func newDiff() *cobra.Command {
 		Short: "Tell what changed between two releases, files or folders",
 		Long: `Tell what changed from A to B: targets, keys, thresholds, delegations, expiry, custom
 data. A and B are
-  two metadata files in JSON
+  two metadata files in JSON, or two of Pigweed (*.pb: metadata, or bundles, of which
+  the targets metadata counts)
   two folders with metadata, of which what would be in force counts: what a
   device has, say, and what it is offered
   with --dir, two versions in a folder: targets:13 targets:14

@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/pigweed"
 )
 
 // folder is the metadata files in a directory, and in those below it. Their signatures are
@@ -68,11 +69,50 @@ func readFolder(dir string) (*folder, error) {
 // name of any that a device reads first.
 var errNotMetadata = errors.New("not metadata")
 
-// readMetadata reads a file and returns the role that its name means.
+// pigweedIn reads metadata of Pigweed's, of a bundle its targets.
+func pigweedIn(file []byte) (*tuf.Metadata, error) {
+	if m, err := pigweed.Parse(file); err == nil {
+		return m, nil
+	}
+	b, err := pigweed.ParseBundle(file)
+	if err != nil {
+		return nil, fmt.Errorf("neither metadata of Pigweed's nor a bundle: %w", err)
+	}
+	if b.Targets == nil {
+		return nil, errors.New("the bundle has no targets metadata")
+	}
+	return b.Targets, nil
+}
+
+// parseFile reads metadata in the encoding that the name of its file says.
+func parseFile(path string, file []byte) (*tuf.Metadata, error) {
+	if api.EncodingOf(path) == tuf.Pigweed {
+		return pigweedIn(file)
+	}
+	return tuf.ParseJSON(file)
+}
+
+// largestOf returns how many bytes a file of metadata, or a bundle, may have.
+func largestOf(path string) int64 {
+	if api.EncodingOf(path) == tuf.Pigweed {
+		return pigweed.MaxBundle
+	}
+	return tuf.MaxFileSize
+}
+
+// readMetadata reads a file and returns the role that its name means. A file *.pb is
+// Pigweed's, which says its role itself; of a bundle it is the targets metadata.
 func readMetadata(path string) (string, *tuf.Metadata, error) {
-	b, err := cli.ReadAtMost(path, tuf.MaxFileSize)
+	b, err := cli.ReadAtMost(path, largestOf(path))
 	if err != nil {
 		return "", nil, err
+	}
+	if api.EncodingOf(path) == tuf.Pigweed {
+		m, err := pigweedIn(b)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return m.Type, m, nil
 	}
 	m, err := tuf.ParseJSON(b)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 func checkPayloads(w io.Writer, paths []string) error {
 	var files [2]*tuf.Metadata
 	for i, path := range paths {
-		b, err := cli.ReadAtMost(path, tuf.MaxFileSize)
+		b, err := cli.ReadAtMost(path, largestOf(path))
 		if err != nil {
 			return err
 		}
-		m, err := tuf.ParseJSON(b)
+		m, err := parseFile(path, b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -33,6 +33,10 @@ func checkPayloads(w io.Writer, paths []string) error {
 	switch {
 	case a.PayloadDigest == b.PayloadDigest:
 		return cli.Failed(fmt.Errorf("both files have one payload: they are one release"))
+	case a.Encoding != b.Encoding:
+		return cli.Failed(fmt.Errorf("the files are %s and %s: no repository has both", a.Encoding, b.Encoding))
+	case a.Version == b.Version && a.Encoding == tuf.Pigweed:
+		return cli.Failed(fmt.Errorf("two payloads of version %d are not a proof by themselves: it takes the roots that say whose keys signed both. A log that has both says so in a leaf of evidence", a.Version))
 	case a.Version != b.Version:
 		return cli.Failed(fmt.Errorf("the files have versions %d and %d: these are two releases", a.Version, b.Version))
 	}

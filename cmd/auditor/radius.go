@@ -35,7 +35,8 @@ answer is for all files.
 
 The attacker holds some keys and answers all of a device's requests; the device has the
 metadata in force and follows the TUF specification. So he needs the keys of root, or
-those of snapshot, of timestamp and of a role that is asked for the path.
+those of snapshot, of timestamp and of a role that is asked for the path. (Of Pigweed,
+which has neither snapshots nor timestamps, those of targets suffice.)
 
 With --dir the metadata is what a device would have in force of that in a folder. It is
 compared with --before, another folder, or with the folder as it was before --release,

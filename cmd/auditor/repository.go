@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/codec"
 )
 
 // repositoryOf returns the id, or the beginning of one, that an argument stands for: it
@@ -67,7 +68,7 @@ func repositoryOfFile(name string, file []byte) (string, error) {
 		}
 		return leaf.Repository.String(), nil
 	}
-	m, err := tuf.ParseJSON(file)
+	m, err := codec.ParseAny(file)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s is neither a .tlog-proof nor a root: %w", name, err)

@@ -63,11 +63,11 @@ func openViews(ctx context.Context, args []string) ([]view, error) {
 // open reads a single file, and the proof beside it. Without a proof that names its role,
 // the name of the file does.
 func (v *view) open(path string) error {
-	b, err := cli.ReadAtMost(path, tuf.MaxFileSize)
+	b, err := cli.ReadAtMost(path, largestOf(path))
 	if err != nil {
 		return err
 	}
-	if v.file, err = tuf.ParseJSON(b); err != nil {
+	if v.file, err = parseFile(path, b); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	proof, err := cli.ReadAtMost(path+verify.SidecarSuffix, proofs.MaxProofSize)
@@ -85,6 +85,10 @@ func (v *view) open(path string) error {
 		return nil
 	case !errors.Is(err, os.ErrNotExist):
 		return err
+	}
+	if v.file.Encoding == tuf.Pigweed {
+		v.role = v.file.Type
+		return nil
 	}
 	v.role, err = api.RoleOf(filepath.Base(path), b, v.file.Version)
 	if err == nil && v.file.Type != tuf.TypeOf(v.role) {

@@ -241,4 +241,16 @@ func (w *world) audited(t *testing.T, repository string) {
 	if !contains(shown, "never expires", "application") {
 		t.Errorf("show:\n%s", shown)
 	}
+	for _, args := range [][]string{
+		{"diff", "targets:1", "targets:2", "--repository", repository, "--log", w.Log.URL, "--policy", w.Path("policy")},
+		{"diff", w.Path("release_1.pb"), w.Path("release_2.pb")},
+	} {
+		if out := runtest.Must(t, "auditor", args...); !contains(out, "Target application has other content") {
+			t.Errorf("%v:\n%s", args, out)
+		}
+	}
+	out = runtest.Must(t, "auditor", "radius", "rtos", "--repository", repository, "--log", w.Log.URL, "--policy", w.Path("policy"))
+	if !contains(out, "takes 1 key to replace rtos", "(root)", "(targets)") || contains(out, "snapshot") {
+		t.Errorf("radius:\n%s", out)
+	}
 }
