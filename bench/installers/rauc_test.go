@@ -164,6 +164,11 @@ func TestRAUC(t *testing.T) {
 	refused("rm content/rootfs.img && sed -i /image/,/filename/d content/manifest.raucm", "no image for the slots")
 	installed(first)
 
+	// The manifest in a folder may be another than the one that RAUC goes by, as with verity.
+	if got := r.shell(t, "RAUC_BUNDLE_MOUNT_POINT=$PWD/content RAUC_TARGET_SLOTS= deploy/rauc/tuflog-pre-install"); got.Code != 1 || !strings.Contains(got.Stdout, "not of format plain") {
+		t.Errorf("exit %d\n%s%s", got.Code, got.Stdout, got.Stderr)
+	}
+
 	// RAUC's part of that what is judged is what is written.
 	r.other.fill(t)
 	r.heard()
