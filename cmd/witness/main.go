@@ -42,7 +42,7 @@ It speaks c2sp.org/tlog-witness.`,
   witness log list --dir ./w1
   witness serve --dir ./w1 --listen 127.0.0.1:7380`,
 	}
-	root.AddCommand(newInit(), newKey(), newLog(), newLatch(), newClock(), newEvidence(), newServe(), newConformance())
+	root.AddCommand(newInit(), newKey(), newLog(), newLatch(), newClock(), newEvidence(), newServe(), newConformance(), newList())
 	return root
 }
 
