@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -285,52 +284,4 @@ func (w *worker) once(request []byte) error {
 		return errBusy
 	}
 	return fmt.Errorf("%s: %.200s", first, body)
-}
-
-// measureMemory has every one of many logs cosigned once.
-func measureMemory(ctx context.Context, dir string, start starter, logs int, r *report) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	chains := make([]*chain, logs)
-	for i := range chains {
-		if chains[i], err = newChain(fmt.Sprintf("log-%d.memory.example", i)); err != nil {
-			return err
-		}
-	}
-	w, err := start(ctx, dir, chains)
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	for _, c := range chains {
-		if err := c.grow(1, w.host); err != nil {
-			return err
-		}
-	}
-	if _, err := measure(ctx, w.host, chains, shape{64, logs}); err != nil {
-		return err
-	}
-	r.Logs = logs
-	r.Resident, r.Peak, err = memory(w.Cmd.Process.Pid)
-	return err
-}
-
-// memory reads a process's resident set and its largest so far, in bytes.
-func memory(pid int) (resident, peak int64, err error) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		name, value, _ := strings.Cut(line, ":")
-		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch name {
-		case "VmRSS":
-			resident = kib << 10
-		case "VmHWM":
-			peak = kib << 10
-		}
-	}
-	return resident, peak, nil
 }

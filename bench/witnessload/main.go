@@ -9,7 +9,10 @@
 // and written into a request beforehand, since the clients share the processors
 // with the witness. One log is a chain: its clients take turns, and what shows is
 // the time of one cosignature. At the end it adds 10,000 logs, has each cosigned
-// once and prints how much memory the witness takes.
+// once and prints how much memory the witness takes. The largest profile of the
+// witness network is
+//
+//	go run ./bench/witnessload -rounds 0 -logs 40000 -per-second 100 -paced 60s -ml-dsa
 package main
 
 import (
@@ -35,6 +38,8 @@ type options struct {
 	rounds      int
 	requests    int
 	logs        int
+	perSecond   float64
+	paced       time.Duration
 	mldsa       bool
 	json        bool
 }
@@ -45,6 +50,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often to measure; the best of each is shown")
 	flag.IntVar(&o.requests, "requests", 12800, "requests of a measurement over 64 logs; a quarter over one")
 	flag.IntVar(&o.logs, "logs", 10_000, "logs for the measurement of memory; 0 skips it")
+	flag.DurationVar(&o.paced, "paced", 0, "for how long to ask for -per-second of these logs' checkpoints as well, before memory is read")
+	flag.Float64Var(&o.perSecond, "per-second", 100, "requests a second of -paced")
 	flag.BoolVar(&o.mldsa, "ml-dsa", false, "cosign with an ML-DSA-44 key, too")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Usage = func() {
@@ -77,6 +84,8 @@ type report struct {
 	Logs     int   `json:"logs,omitempty"`
 	Resident int64 `json:"resident,omitempty"`
 	Peak     int64 `json:"peak,omitempty"`
+	// Paced is what came of -paced.
+	Paced *result `json:"paced,omitempty"`
 }
 
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
@@ -110,7 +119,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	r.Results = best(r.Results)
 	if o.logs > 0 {
 		fmt.Fprintf(stderr, "memory with %d logs\n", o.logs)
-		if err := measureMemory(ctx, filepath.Join(dir, "memory"), starters["tuflog"], o.logs, &r); err != nil {
+		if err := measureMemory(ctx, filepath.Join(dir, "memory"), o, starters["tuflog"], &r); err != nil {
 			return err
 		}
 	}
@@ -143,6 +152,9 @@ func (r report) print(w io.Writer) error {
 	}
 	if r.Logs > 0 {
 		fmt.Fprintf(w, "\n%d logs: %.1f MiB resident, %.1f MiB at the peak\n", r.Logs, float64(r.Resident)/(1<<20), float64(r.Peak)/(1<<20))
+	}
+	if x := r.Paced; x != nil {
+		fmt.Fprintf(w, "paced: %.1f a second, p50 %.2f ms, p99 %.2f ms, busy %d\n", x.PerSecond, ms(x.P50), ms(x.P99), x.Refused)
 	}
 	return nil
 }

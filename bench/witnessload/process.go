@@ -20,17 +20,21 @@ type served struct {
 }
 
 // starter makes a witness that knows some logs in a directory, and starts it.
-type starter func(ctx context.Context, dir string, chains []*chain) (*served, error)
+type starter func(ctx context.Context, dir string, chains []*chain, flags ...string) (*served, error)
+
+// listOf returns the list of logs that a witness imports.
+func listOf(chains []*chain) []byte {
+	list := []byte("logs/v0\n")
+	for _, c := range chains {
+		list = fmt.Appendf(list, "vkey %v\nqpd 100000000000\ncontact nobody\n", c.signer.Key())
+	}
+	return list
+}
 
 func tuflog(program string, mldsa bool) starter {
-	return func(ctx context.Context, dir string, chains []*chain) (*served, error) {
-		var list strings.Builder
-		list.WriteString("logs/v0\n")
-		for _, c := range chains {
-			fmt.Fprintf(&list, "vkey %v\nqpd 100000000000\ncontact nobody\n", c.signer.Key())
-		}
+	return func(ctx context.Context, dir string, chains []*chain, flags ...string) (*served, error) {
 		file := filepath.Join(dir, "logs.txt")
-		if err := os.WriteFile(file, []byte(list.String()), 0o600); err != nil {
+		if err := os.WriteFile(file, listOf(chains), 0o600); err != nil {
 			return nil, err
 		}
 		state := filepath.Join(dir, "w")
@@ -46,7 +50,7 @@ func tuflog(program string, mldsa bool) starter {
 				return nil, err
 			}
 		}
-		p, err := process.Start(ctx, exec.Command(program, "serve", "--dir", state, "--listen", "127.0.0.1:0", "--max-per-log", "0", "--max-per-address", "0"), nil)
+		p, err := process.Start(ctx, exec.Command(program, append([]string{"serve", "--dir", state, "--listen", "127.0.0.1:0", "--max-per-log", "0", "--max-per-address", "0"}, flags...)...), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +59,7 @@ func tuflog(program string, mldsa bool) starter {
 }
 
 func omniwitness(program string) starter {
-	return func(ctx context.Context, dir string, chains []*chain) (*served, error) {
+	return func(ctx context.Context, dir string, chains []*chain, _ ...string) (*served, error) {
 		var logs strings.Builder
 		logs.WriteString("Logs:\n")
 		for _, c := range chains {

@@ -222,6 +222,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 		return errors.Join(err, l.Close())
 	}
 	closers.background(ctx, func(ctx context.Context) { w.Run(ctx) })
+	closers.background(ctx, func(ctx context.Context) { limitHeap(ctx, store, logger) })
 	closers.background(ctx, func(ctx context.Context) { flags.followLists(ctx, w, store, hup, logger) })
 	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
 		logger.Warn("not told systemd", "error", err)

@@ -92,6 +92,12 @@ func (s *Store) Logs(ctx context.Context) ([]witness.Log, error) {
 	return logs, nil
 }
 
+// Count returns how many logs are kept, removed ones too.
+func (s *Store) Count(ctx context.Context) (n int64, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT count(*) FROM logs`).Scan(&n)
+	return n, err
+}
+
 // querier is a *sql.DB or a *sql.Conn.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
