@@ -74,9 +74,11 @@ func TestLimitsPage(t *testing.T) {
 		fmt.Sprintf("| timestamps that are fetched | %d | %d | %d of a repository |", maxFetches, maxFetchesPerRepository, maxFetchesPerAddress),
 		fmt.Sprintf("| requests to fetch, `max_per_repository` | – | %v/s, %v at once | %v/s, %v at once |", 10*DefaultPerRepository, 10*rateOf(DefaultPerRepository).Burst, DefaultPerRepository, rateOf(DefaultPerRepository).Burst),
 		fmt.Sprintf("all of a request | %v, %v |", DefaultFetchTimeout, fetchFor),
-		fmt.Sprintf("wait or are judged | %d | %d | %d of a repository |", maxWaiting, maxWaitingPerRepository, maxWaitingPerAddress),
+		fmt.Sprintf("wait or are judged | %d | %d, %d of a version | – |", maxWaiting, maxWaitingPerRepository, maxWaitingPerVersion),
+		fmt.Sprintf("with others | %d | %d | %d of a repository |", maxOthers, maxOthersPerRepository, maxOthersPerAddress),
+		fmt.Sprintf("that no key of the vendor's has signed | – | %v/s, %v at once | %v/s, %v at once |", 10*DefaultPerRepository, 10*rateOf(DefaultPerRepository).Burst, DefaultPerRepository, rateOf(DefaultPerRepository).Burst),
 		fmt.Sprintf("a request in all | %v |", bodyFor+signFor),
-		fmt.Sprintf("%d of them in all, %d MiB", maxBodies+maxUploads+maxWaiting, (maxBodies+maxUploads+maxWaiting)*DefaultMaxBody>>20),
+		fmt.Sprintf("%d of them in all, %d MiB", maxBodies+maxUploads+maxWaiting+maxOthers, (maxBodies+maxUploads+maxWaiting+maxOthers)*DefaultMaxBody>>20),
 	} {
 		if !strings.Contains(section, want) {
 			t.Errorf("no %q", want)

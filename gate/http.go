@@ -174,7 +174,7 @@ func (g *Gate) sign(w http.ResponseWriter, r *http.Request, repository *reposito
 	}
 	// The body has come. Its deadline would end what follows.
 	_ = in.control.SetReadDeadline(time.Now().Add(answerFor))
-	leave, ok := enter(g.places.waiting, repository.waiting, repository.cfg.Name, in.address, cancel)
+	leave, ok := g.places.wait(repository, in, cancel)
 	if !ok {
 		return nil, false, refuse(client.CodeBusy, "", "too many requests wait")
 	}

@@ -23,20 +23,21 @@ type incoming struct {
 	address    string
 
 	timestamp *tuf.Metadata  // that is staged, once it has come
+	newest    bool           // the vendor has signed it, and none that is newer was sent
 	answer    *client.Answer // if it was signed before
 }
 
 // preview looks at the timestamp before anything else is read. Its error is errSigned if there
 // is an answer.
-func (in *incoming) preview(file []byte) (newest bool, err error) {
+func (in *incoming) preview(file []byte) (err error) {
 	if in.timestamp, err = parseTimestamp(file); err != nil {
-		return false, &verify.Refusal{Code: verify.CodeBadMetadata, Role: tuf.RoleTimestamp, Detail: "the file cannot be read", Err: err}
+		return &verify.Refusal{Code: verify.CodeBadMetadata, Role: tuf.RoleTimestamp, Detail: "the file cannot be read", Err: err}
 	}
-	in.answer, newest, err = in.repository.preview(in.timestamp, in.gate.now())
+	in.answer, in.newest, err = in.repository.preview(in.timestamp, in.address, in.gate.now())
 	if err == nil && in.answer != nil {
 		err = errSigned
 	}
-	return newest, err
+	return err
 }
 
 // giveUp ends the reading of the body.
@@ -52,8 +53,8 @@ func (in *incoming) readSent() (fetcher, error) {
 	}
 	defer func() { place.Leave() }()
 	files, err := readTar(in.r.Body, tarLimits{bytes: in.repository.all.MaxBody, files: DefaultMaxFiles}, func(file []byte) error {
-		newest, err := in.preview(file)
-		if err == nil && newest {
+		err := in.preview(file)
+		if err == nil && in.newest {
 			// Nobody else has it before it is published, so that from here on no stranger
 			// takes its place.
 			if own, ok := places.uploads.Enter(in.repository.cfg.Name, in.giveUp); ok {
@@ -104,8 +105,7 @@ func (in *incoming) readURL(ctx context.Context) (fetcher, error) {
 	case err != nil:
 		return nil, &verify.Refusal{Code: verify.CodeNetwork, Role: tuf.RoleTimestamp, Detail: "could not fetch " + timestampName, Err: fetch.RedactError(err)}
 	}
-	_, err = in.preview(file)
-	return origin, err
+	return origin, in.preview(file)
 }
 
 // url reads the body of a request that names a URL.

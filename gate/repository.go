@@ -23,7 +23,8 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// maxAskers is how many addresses that name URLs are remembered.
+// maxAskers is how many addresses are remembered that name URLs, and that send what no vendor has
+// signed.
 const maxAskers = 4096
 
 // repository is a repository that the gate signs for, as a configuration says it.
@@ -35,6 +36,7 @@ type repository struct {
 	policy  *proofs.Policy
 	keys    []tuf.KeyIdentity      // of all gates
 	askedBy *rates.Buckets[string] // requests of an address that name a URL
+	strange *rates.Buckets[string] // of an address with a timestamp that no key of the vendor's has signed
 	*memory
 }
 
@@ -45,13 +47,14 @@ type memory struct {
 	store device.Store
 
 	busy     chan struct{} // holds one: who is judging
-	waiting  *room.Room    // its own places, by address
+	waiting  *room.Room    // its own places, by version
+	others   *room.Room    // by address, as the next
 	fetching *room.Room
 
 	asked    rates.Bucket // requests that name a URL
 	rises    rates.Bucket // requests with a timestamp that the vendor signed, newer than all before
 	older    rates.Bucket // with one that is not: it may be published, and anybody's to send
-	stranger rates.Bucket // others
+	stranger rates.Bucket // with others
 
 	mu      sync.Mutex
 	last    *tuf.Metadata // that was signed; nil: none
@@ -80,6 +83,7 @@ func (g *Gate) open(ctx context.Context, all *Config, cfg RepositoryConfig) (*re
 	}
 	r := &repository{gate: g, all: all, cfg: cfg, id: state.Repository, policy: policy}
 	r.askedBy = rates.NewBuckets[string](all.perRepository(), maxAskers)
+	r.strange = rates.NewBuckets[string](all.perRepository(), maxAskers)
 	r.keys = append(r.keys, g.key.Public().Identity())
 	for _, peer := range cfg.Gates {
 		r.keys = append(r.keys, peer.key.Identity())
@@ -97,7 +101,7 @@ func (g *Gate) open(ctx context.Context, all *Config, cfg RepositoryConfig) (*re
 func remember(ctx context.Context, dir string, root []byte, state verify.State) (*memory, error) {
 	m := &memory{
 		dir: dir, store: device.Store{Dir: filepath.Join(dir, "device")}, busy: make(chan struct{}, 1),
-		waiting: room.New(maxWaitingPerRepository, maxWaitingPerAddress), fetching: room.New(maxFetchesPerRepository, maxFetchesPerAddress),
+		waiting: room.New(maxWaitingPerRepository, maxWaitingPerVersion), others: room.New(maxOthersPerRepository, maxOthersPerAddress), fetching: room.New(maxFetchesPerRepository, maxFetchesPerAddress),
 	}
 	if err := os.MkdirAll(m.store.Dir, 0o755); err != nil {
 		return nil, err
@@ -141,8 +145,9 @@ func (m *memory) seen() (last, root *tuf.Metadata, certain bool) {
 
 // preview is the first look at a staged timestamp, before anything else of the repository is
 // read. The answer is not nil if it was signed already. newest says that the vendor has signed
-// it, and none that is newer was sent.
-func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, newest bool, err error) {
+// it, and none that is newer was sent. One that no known key of the vendor's has signed counts for
+// its address: before a root that replaces the key is known, the vendor's are among them.
+func (r *repository) preview(m *tuf.Metadata, address string, now time.Time) (a *client.Answer, newest bool, err error) {
 	last, root, certain := r.seen()
 	if err := r.bounds(m, last, now); err != nil {
 		return nil, false, err
@@ -151,7 +156,7 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, 
 		a, err := r.answer(m, root)
 		return a, false, err
 	}
-	take := func(rate rates.Rate) time.Duration { return r.stranger.Take(rate, now) }
+	take := func(rate rates.Rate) time.Duration { return takeBoth(r.strange, &r.stranger, rate, address, now) }
 	if r.ownSigners(m, root.Root.KeySet(tuf.RoleTimestamp)) > 0 {
 		take = func(rate rates.Rate) (wait time.Duration) {
 			newest, wait = r.takeKnown(m.Version, rate, now)
@@ -171,15 +176,18 @@ func (r *repository) preview(m *tuf.Metadata, now time.Time) (a *client.Answer, 
 // ask applies the rate of requests that name a URL. Nobody knows who sends them before the
 // timestamp is there, so each address has its own, and all together have that of ten.
 func (r *repository) ask(address string, now time.Time) error {
-	rate := r.all.perRepository()
-	wait := r.askedBy.Take(address, now)
-	if wait == 0 {
-		wait = r.asked.Take(rates.Rate{PerSecond: 10 * rate.PerSecond, Burst: 10 * rate.Burst}, now)
-	}
-	if wait > 0 {
+	if wait := takeBoth(r.askedBy, &r.asked, r.all.perRepository(), address, now); wait > 0 {
 		return &limited{wait, fmt.Sprintf("too many requests to fetch %s", r.cfg.Name)}
 	}
 	return nil
+}
+
+// takeBoth applies the rate of an address, and ten times that of all together.
+func takeBoth(by *rates.Buckets[string], all *rates.Bucket, rate rates.Rate, address string, now time.Time) time.Duration {
+	if wait := by.Take(address, now); wait > 0 {
+		return wait
+	}
+	return all.Take(rates.Rate{PerSecond: 10 * rate.PerSecond, Burst: 10 * rate.Burst}, now)
 }
 
 // takeKnown applies the rate of timestamps that the vendor has signed. What is published anybody

@@ -17,6 +17,7 @@ import (
 // Room is a bounded number of places. It is safe for concurrent use.
 type Room struct {
 	most, perSource int
+	settled         bool
 
 	mu      sync.Mutex
 	taken   int
@@ -27,6 +28,15 @@ type Room struct {
 // number.
 func New(most, perSource int) *Room {
 	return &Room{most: most, perSource: perSource, sources: make(map[string]*source)}
+}
+
+// NewSettled is New for places in which work gets done that would be lost: a source that has no
+// more than one place above what the newcomer's has loses none to it, and who comes then has to
+// come again.
+func NewSettled(most, perSource int) *Room {
+	r := New(most, perSource)
+	r.settled = true
+	return r
 }
 
 // source has a source's places, each list with the longest so first.
@@ -93,6 +103,9 @@ func (r *Room) victim(s *source) *Place {
 		if other.idle.Len() > 0 && other.taken() > idle.taken() {
 			idle = other
 		}
+	}
+	if r.settled && largest.taken() <= s.taken()+1 {
+		return nil
 	}
 	if idle != s {
 		if p := firstOf(&idle.idle); p != nil {

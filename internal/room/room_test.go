@@ -195,3 +195,18 @@ func TestConcurrentCrowd(t *testing.T) {
 		t.Fatalf("%d places and %d sources are left over", r.taken, len(r.sources))
 	}
 }
+
+// Whose work would be lost stays, as long as nobody has much more than the newcomer.
+func TestSettled(t *testing.T) {
+	c := newCrowd(t, 3, 0)
+	c.room = NewSettled(3, 0)
+	c.enter("a 1", "")
+	c.enter("b 1", "")
+	c.enter("c 1", "")
+	if _, ok := c.room.Enter("d", nil); ok {
+		t.Error("d takes the only place of another")
+	}
+	c.places["b 1"].Leave()
+	c.enter("a 2", "")
+	c.enter("d 1", "a 1")
+}
