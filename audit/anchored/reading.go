@@ -20,12 +20,8 @@ const (
 	DefaultReadFor = 10 * time.Minute
 )
 
-// maxBad is how many entries are passed over that are not what they have to be, and maxSaid of how
-// many it is said why.
-const (
-	maxBad  = 100
-	maxSaid = 3
-)
+// maxSaid is of how many entries it is said why they are not what they have to be.
+const maxSaid = 3
 
 // Entries returns what the instance has under the keys of the log, one of each digest, the oldest
 // first. Of v1 that is what its index says, which is not proved: entries that it hides are not
@@ -68,8 +64,6 @@ func oldest(all []Entry) []Entry {
 // ErrMore means that an instance has more than one audit reads: the next one goes on.
 var ErrMore = errors.New("the rest was not looked at; the next audit goes on from there")
 
-var errTooBad = fmt.Errorf("more than %d entries are not what they have to be: the rest was not looked at", maxBad)
-
 // followed stands in memory.Positions for what was seen of a v1 last, so that one that forks is
 // found out.
 const followed = ""
@@ -84,9 +78,9 @@ func (l *Ledger) list(whole context.Context, m *memory) error {
 		return err
 	}
 	m.moved(followed, at)
-	var bad []error
+	var bad passedOver
 	more := func(format string, args ...any) error {
-		return errors.Join(append(bad[:min(len(bad), maxSaid)], fmt.Errorf(format+": %w", append(args, ErrMore)...))...)
+		return errors.Join(bad.said(), fmt.Errorf(format+": %w", append(args, ErrMore)...))
 	}
 	news, known := 0, m.leaves()
 	for _, key := range l.Log {
@@ -98,9 +92,7 @@ func (l *Ledger) list(whole context.Context, m *memory) error {
 				return more("it was read for %v, in which it gave %d entries", readFor, news)
 			}
 			if err != nil {
-				if bad = append(bad, err); len(bad) > maxBad {
-					return errors.Join(append(bad[:maxSaid], errTooBad)...)
-				}
+				bad.add(err) // what follows is read all the same
 				continue
 			}
 			if most := cmp.Or(l.Most, DefaultMost); news == most {
@@ -113,10 +105,28 @@ func (l *Ledger) list(whole context.Context, m *memory) error {
 			}
 		}
 	}
-	if n := len(bad) - maxSaid; n > 0 {
-		bad = append(bad[:maxSaid], fmt.Errorf("and %d more", n))
+	return bad.said()
+}
+
+// passedOver is what was not what it has to be.
+type passedOver struct {
+	why  []error // of the first
+	more int
+}
+
+func (p *passedOver) add(err error) {
+	if len(p.why) == maxSaid {
+		p.more++
+		return
 	}
-	return errors.Join(bad...)
+	p.why = append(p.why, err)
+}
+
+func (p *passedOver) said() error {
+	if p.more == 0 {
+		return errors.Join(p.why...)
+	}
+	return errors.Join(errors.Join(p.why...), fmt.Errorf("and %d more", p.more))
 }
 
 // scan reads what stands in the tree of a v2, of each key on its own: one for which it does not end does

@@ -24,6 +24,8 @@ var (
 	// ErrTooMany means that a v1 instance lists more than MaxListed entries under a key, of which
 	// none was read. Anyone can make entries.
 	ErrTooMany = fmt.Errorf("its index lists more than %d entries under the log's key, more than are read", MaxListed)
+	// errInternal is an ErrUnavailable: the instance says that it has failed, perhaps at this request alone.
+	errInternal = fmt.Errorf("%w: it has failed", ErrUnavailable)
 	// ErrNoPublicKey means that the instance has no public key to ask for.
 	ErrNoPublicKey = errors.New("rekor v2 does not serve its public key")
 )

@@ -23,6 +23,7 @@ import (
 const (
 	maxEntry  = 256 << 10                                    // one entry with its proof, which has about 3 KiB
 	maxAnswer = 4 << 20                                      // several of them
+	maxAlone  = 16 << 20                                     // one entry of whatever kind, which Rekor takes from anyone
 	maxIndex  = 16 << 20                                     // the list of entries of a v1 under a key: MaxListed, at 83 each
 	maxBundle = proofs.FullWidth * (2 + proofs.MaxEntrySize) // of a v2 instance
 )
@@ -178,8 +179,11 @@ func statusError(status int, says string) error {
 	if status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		kind = ErrUnavailable
 	}
-	if status == http.StatusNotFound {
+	switch status {
+	case http.StatusNotFound:
 		kind = ErrNotThere
+	case http.StatusInternalServerError:
+		kind = errInternal
 	}
 	var problem struct {
 		Message string `json:"message"`

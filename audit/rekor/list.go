@@ -23,6 +23,10 @@ import (
 // retrieved is how many entries Rekor v1 returns to one request.
 const retrieved = 10
 
+// maxFailed is how many entries one after the other an instance may fail to give before nothing more is
+// asked for.
+const maxFailed = 100
+
 // MaxListed is how many entries under a key are read of an index, which is as many as maxIndex has
 // room for.
 const MaxListed = 200_000
@@ -65,6 +69,7 @@ func (i *Instance) List(ctx context.Context, key proofs.Key, known func(leaf pro
 		if known != nil {
 			ids = slices.DeleteFunc(ids, func(id string) bool { return known(leafOf(id)) })
 		}
+		failed := 0 // one after the other
 		for some := range slices.Chunk(ids, retrieved) {
 			found, err := i.retrieve(ctx, some)
 			if err != nil {
@@ -72,9 +77,14 @@ func (i *Instance) List(ctx context.Context, key proofs.Key, known func(leaf pro
 				return
 			}
 			for _, id := range some {
-				l, err := i.listed(k, leafOf(id), found)
+				got := found[leafOf(id)]
+				l, err := Listed{}, got.err
+				if failed++; err == nil {
+					failed = 0
+					l, err = i.listed(k, leafOf(id), got.entry)
+				}
 				if err != nil {
-					if !fail(fmt.Errorf("entry %s: %w", id, misbehaved(err))) {
+					if !fail(fmt.Errorf("entry %s: %w", id, misbehaved(err))) || failed == maxFailed {
 						return
 					}
 				} else if !yield(l, nil) {
@@ -114,11 +124,48 @@ func (i *Instance) search(ctx context.Context, k logKey) ([]string, error) {
 	return ids, nil
 }
 
-// retrieve asks for entries. They are returned by the hashes of their leaves.
-func (i *Instance) retrieve(ctx context.Context, ids []string) (map[proofs.Hash]json.RawMessage, error) {
+// got is what the instance answers for an entry.
+type got struct {
+	entry json.RawMessage
+	err   error // nil: it is there
+}
+
+// retrieve asks for entries, and returns what it got by the hashes of their leaves. Where the answer for
+// several is too large, or the instance fails to give it, it asks for each: strangers may have put
+// a large one under the key, which keeps nothing else from being read. The error means that the
+// instance does not answer.
+func (i *Instance) retrieve(ctx context.Context, ids []string) (map[proofs.Hash]got, error) {
+	found := map[proofs.Hash]got{}
+	some, err := i.retrieveOnce(ctx, ids, maxAnswer)
+	if err == nil {
+		for leaf, entry := range some {
+			found[leaf] = got{entry: entry}
+		}
+		return found, nil
+	}
+	if !ofEntry(err) {
+		return nil, err
+	}
+	for _, id := range ids {
+		one, err := i.retrieveOnce(ctx, []string{id}, maxAlone)
+		if err != nil && !ofEntry(err) {
+			return nil, err
+		}
+		found[leafOf(id)] = got{one[leafOf(id)], err}
+	}
+	return found, nil
+}
+
+// ofEntry reports whether an error of a request may be one of the entries that it asked for, so that a request
+// for others may succeed.
+func ofEntry(err error) bool {
+	return errors.Is(err, fetch.ErrTooLarge) || errors.Is(err, errInternal)
+}
+
+func (i *Instance) retrieveOnce(ctx context.Context, ids []string, max int64) (map[proofs.Hash]json.RawMessage, error) {
 	params := entries.NewSearchLogQueryParamsWithHTTPClient(i.http).WithTimeout(i.cfg.Timeout).
 		WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
-	got, err := i.v1.Entries.SearchLogQueryContext(bound(ctx, maxAnswer), params)
+	got, err := i.v1.Entries.SearchLogQueryContext(bound(ctx, max), params)
 	if err != nil {
 		return nil, answered(ctx, err)
 	}
@@ -143,24 +190,29 @@ func leafOf(id string) (leaf proofs.Hash) {
 }
 
 // listed verifies an entry that the index lists under a key.
-func (i *Instance) listed(k logKey, leaf proofs.Hash, found map[proofs.Hash]json.RawMessage) (Listed, error) {
-	entry, ok := found[leaf]
-	if !ok {
+func (i *Instance) listed(k logKey, leaf proofs.Hash, entry json.RawMessage) (Listed, error) {
+	if entry == nil {
 		return Listed{}, errors.New("the index lists it, and it is not there")
+	}
+	// Who remembers that it is of another kind does not ask for it again: so its leaf is compared first.
+	body, err := leafIn(entry)
+	if err != nil {
+		return Listed{}, fmt.Errorf("it returns no leaf: %w", err)
+	}
+	if is := proofs.LeafHash(body); is != leaf {
+		return Listed{}, fmt.Errorf("it returns another leaf, %x", is[:])
+	}
+	// Anyone can have an entry listed under any key, with a certificate that has what the index calls
+	// the key for one of its names: it may be of any size, and of a kind that is not known here.
+	if isStrangers(body) {
+		return Listed{Leaf: leaf}, nil
 	}
 	a, b, err := checkV1(entry, i.cfg.Keys, i.cfg.Origin)
 	if errors.Is(err, errOther) {
-		// Who remembers that it is of another kind does not ask for it again.
-		if is, err := leafIn(entry); err != nil || is != leaf {
-			return Listed{}, fmt.Errorf("it returns another leaf, %x, %w", is[:], errors.Join(err, errOther))
-		}
 		return Listed{Leaf: leaf}, nil
 	}
 	if err != nil {
 		return Listed{}, err
-	}
-	if is := leafOf(a.UUID); is != leaf {
-		return Listed{}, fmt.Errorf("the leaf of the entry that it returns is %x", is[:])
 	}
 	if !bytes.Equal(b.der, k.der) {
 		return Listed{}, errors.New("the index lists it under a key that is not its own")

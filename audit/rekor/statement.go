@@ -95,7 +95,7 @@ type body struct {
 
 // pem returns the public key as Rekor v1 prints it.
 func (b *body) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: b.der})
+	return pem.EncodeToMemory(&pem.Block{Type: pemPublicKey, Bytes: b.der})
 }
 
 // errOther means that an entry is none of the kind that this package looks for: another

@@ -27,7 +27,10 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-const kind = "hashedrekord" // of both versions
+const (
+	kind         = "hashedrekord" // of both versions
+	pemPublicKey = "PUBLIC KEY"
+)
 
 // untimed is for calls of Rekor's packages that ask for a context and wait for nothing.
 var untimed = context.Background()
@@ -66,18 +69,49 @@ func checkV1(entry json.RawMessage, rekorKeys []crypto.PublicKey, origin string)
 	return a, b, nil
 }
 
-// leafIn returns the hash of the leaf of an entry that may be of another kind.
-func leafIn(entry json.RawMessage) (leaf proofs.Hash, err error) {
+// leafIn returns the leaf of an entry that may be of another kind.
+func leafIn(entry json.RawMessage) (leaf []byte, err error) {
 	var e models.LogEntryAnon
 	if err := json.Unmarshal(entry, &e); err != nil {
-		return leaf, err
+		return nil, err
 	}
 	text, _ := e.Body.(string)
-	b, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return leaf, err
+	return base64.StdEncoding.Strict().DecodeString(text)
+}
+
+// isStrangers reports whether a leaf is not one that a log's key signed, as its canonical form would have it: it is
+// too large, of another kind, or its signer is no bare public key. Of what cannot be read it is false.
+func isStrangers(leaf []byte) bool {
+	if len(leaf) > proofs.MaxEntrySize {
+		return true
 	}
-	return proofs.LeafHash(b), nil
+	var name leafName
+	if json.Unmarshal(leaf, &name) != nil {
+		return false
+	}
+	if name.Kind != kind || name.APIVersion != hashedrekord.APIVERSION {
+		return true
+	}
+	var signed struct {
+		Spec struct {
+			Signature struct {
+				PublicKey struct {
+					Content []byte `json:"content"`
+				} `json:"publicKey"`
+			} `json:"signature"`
+		} `json:"spec"`
+	}
+	if json.Unmarshal(leaf, &signed) != nil {
+		return false
+	}
+	block, _ := pem.Decode(signed.Spec.Signature.PublicKey.Content)
+	return block != nil && block.Type != pemPublicKey
+}
+
+// leafName says of which kind an entry is.
+type leafName struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
 }
 
 // maxTime is the last second that RFC 3339 can name.
@@ -227,10 +261,7 @@ func readBodyV1(leaf []byte) (*body, error) {
 	if len(leaf) > proofs.MaxEntrySize {
 		return nil, fmt.Errorf("a leaf of %d bytes", len(leaf))
 	}
-	var name struct {
-		Kind       string `json:"kind"`
-		APIVersion string `json:"apiVersion"`
-	}
+	var name leafName
 	if err := json.Unmarshal(leaf, &name); err != nil {
 		return nil, fmt.Errorf("leaf: %w", err)
 	}
@@ -255,7 +286,7 @@ func bodyV1(entry *hashedrekord.V001Entry, leaf []byte) (*body, error) {
 	if alg := *spec.Data.Hash.Algorithm; alg != models.HashedrekordV001SchemaDataHashAlgorithmSha256 {
 		return nil, fmt.Errorf("hash %.20q: %w", alg, errOther)
 	}
-	if block == nil || block.Type != "PUBLIC KEY" || len(rest) > 0 {
+	if block == nil || block.Type != pemPublicKey || len(rest) > 0 {
 		return nil, fmt.Errorf("not one public key: %w", errOther)
 	}
 	b := &body{signature: spec.Signature.Content, der: block.Bytes}
