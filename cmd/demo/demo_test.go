@@ -71,7 +71,7 @@ func checkTranscript(t *testing.T, out string) {
 			t.Errorf("the transcript names the refusal %s %d times, want %d", refusal, n, times)
 		}
 	}
-	for _, line := range []string{"EVIDENCE: entry", "all 23 entries are right", "REFUSED: failed to refresh trusted metadata: unsigned metadata error", "REFUSED: failed to refresh trusted metadata: bad version number error", "second-payload",
+	for _, line := range []string{"EVIDENCE: entry", "all 26 entries are right", "REFUSED second-payload: targets", "signed, logged and witnessed", "never-expires", "REFUSED: failed to refresh trusted metadata: unsigned metadata error", "REFUSED: failed to refresh trusted metadata: bad version number error", "second-payload",
 		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "firmware 2.4 is installed", "files in one", "Everything came out as announced"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("the transcript does not say %q", line)

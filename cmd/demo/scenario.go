@@ -31,6 +31,8 @@ type story struct {
 	honest     site    // what an honest mirror serves after that
 	evidence   int64   // the entry that proves the vendor's equivocation
 
+	pigweedEvidence int64 // the same of the vendor of microcontrollers
+
 	audited *audited // what the auditor says of it all
 
 	monitor *watcher
@@ -55,6 +57,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"The same device refuses everything else", s.attack},
 		{"Devices whose policies want more than a proof", s.decide},
 		{"Gates: a client that knows no log refuses the same", s.gate},
+		{"Pigweed: the same for microcontrollers", s.pigweed},
 		{"The log refuses a file passed off as another role's", s.passOffAtLog},
 		{"An auditor replays the whole log and trusts no party", s.audit},
 	} {
