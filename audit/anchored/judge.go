@@ -111,8 +111,9 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (*Matched
 		}
 		found.Entries = append(found.Entries, j)
 	}
-	if n := m.note(found.Entries, receipts); n > 0 {
-		partly = errors.Join(partly, fmt.Errorf("more than %d entries do not fit the log: %d of them, orphans and the oldest first, are not remembered", maxStrange, n))
+	most := cmp.Or(l.Strange, DefaultStrange)
+	if n := m.note(found.Entries, receipts, most); n > 0 {
+		partly = errors.Join(partly, fmt.Errorf("more than %d entries do not fit the log: %d of them, orphans and the oldest first, are not remembered", most, n))
 	}
 	if err := l.Folder.save(m); err != nil {
 		return nil, err

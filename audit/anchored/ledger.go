@@ -27,6 +27,9 @@ type Ledger struct {
 	// Most is how many entries under the log's keys one audit reads that no earlier one has read.
 	// Anyone can make some, at a request each. 0: DefaultMost.
 	Most int
+	// Strange is how many entries that do not fit are remembered. None that may still turn out to be an orphan
+	// is forgotten: an audit reads no more than there is room for. 0: DefaultStrange.
+	Strange int
 	// Scanned is how many entries of v2 one audit reads of each key, whoever made them. 0: DefaultScanned.
 	Scanned int64
 	// ReadFor is how long one audit reads. 0: DefaultReadFor.

@@ -29,6 +29,8 @@ type memory struct {
 	Positions map[string]rekor.Position `json:"positions"` // of v2, by the log's key: how far was read; of v1, under followed
 	// Entries has one of each digest that fits no tree of the log, or that has not been judged yet.
 	Entries []Entry `json:"entries"`
+	// Open is how many of Entries are not known to be orphans: open, or not judged yet.
+	Open int `json:"open,omitempty"`
 	// Fits has a record of each digest that is a note text of the log's tree, of entries and of receipts:
 	// see fit.
 	Fits []byte `json:"fits"`
@@ -60,10 +62,9 @@ const fitRecord = sha256.Size + 3*8
 const memoryVersion = 2
 
 // Bounds of what is remembered. Anyone can make entries that do not fit, and the log those that do. In all
-// that is less than maxMemory, unless the instance lists more leaves of v1 than it may.
+// that is less than maxMemory, with DefaultStrange entries that do not fit, of about 500 bytes each, unless the instance lists more leaves of v1 than it may.
 const (
 	maxMemory   = 128 << 20 // bytes
-	maxStrange  = 20_000    // entries that do not fit: of about 500 bytes each
 	maxFits     = 200_000   // records of those that do: of 75 bytes in JSON
 	maxEvidence = 8 << 20   // bytes of entries, as the instance gave them, of about 3 KiB each
 )
@@ -219,9 +220,10 @@ func (m *memory) learn(s *anchor.Search, wanted []anchor.Digest) error {
 	return err
 }
 
-// note remembers what was judged: the entries, and the digests of receipts that fit. It returns how many
-// entries that do not fit found no room.
-func (m *memory) note(judged []Judged, receipts []string) (forgotten int) {
+// note remembers what was judged: the entries, of those that do not fit up to most, and the digests of
+// receipts that fit. It returns how many entries that do not fit found no room: orphans, which have been
+// told, and if others do not either, as after the log has shown another history, all is read again.
+func (m *memory) note(judged []Judged, receipts []string, most int) (forgotten int) {
 	fits := make(map[string]fit, len(m.fits))
 	for _, d := range receipts {
 		fits[d] = fit{size: m.fits[d].size}
@@ -243,19 +245,24 @@ func (m *memory) note(judged []Judged, receipts []string) (forgotten int) {
 		fits[j.Digest] = fit{j.Size, j.Time.Unix(), j.LogIndex}
 	}
 	m.fits = fits
-	if forgotten = max(0, len(strange)-maxStrange); forgotten > 0 {
-		// Orphans have been told.
-		slices.SortStableFunc(strange, func(x, y Judged) int { return cmp.Compare(rank(x), rank(y)) })
+	slices.SortStableFunc(strange, func(x, y Judged) int { return cmp.Compare(rank(x), rank(y)) })
+	if forgotten = max(0, len(strange)-most); forgotten > 0 {
+		if strange[forgotten-1].Verdict != anchor.Orphan {
+			m.readAgain()
+		}
 		strange = strange[forgotten:]
 	}
+	m.Open = 0
 	for _, j := range strange {
 		m.Entries = append(m.Entries, j.Entry)
+		m.Open += rank(j)
 	}
 	m.Entries = oldest(m.Entries)
 	trim(m.Entries)
 	return forgotten
 }
 
+// rank is 0 of an orphan, and 1 of what may become one.
 func rank(j Judged) int {
 	if j.Verdict == anchor.Orphan {
 		return 0

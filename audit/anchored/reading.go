@@ -16,6 +16,7 @@ import (
 // and so little that one without end is judged all the same, and delays nothing for long.
 const (
 	DefaultMost    = 50_000
+	DefaultStrange = 50_000
 	DefaultScanned = 1 << 20
 	DefaultReadFor = 10 * time.Minute
 )
@@ -40,6 +41,7 @@ func (l *Ledger) Entries(ctx context.Context) ([]Entry, error) {
 	}
 	err = read(ctx, m)
 	m.Entries = oldest(m.Entries)
+	trim(m.Entries)
 	return oldest(append(m.fitting(), m.Entries...)), errors.Join(err, l.Folder.save(m))
 }
 
@@ -68,44 +70,83 @@ var ErrMore = errors.New("the rest was not looked at; the next audit goes on fro
 // found out.
 const followed = ""
 
-// list reads what the index of a v1 lists.
-func (l *Ledger) list(whole context.Context, m *memory) error {
-	readFor := cmp.Or(l.ReadFor, DefaultReadFor)
-	ctx, cancel := context.WithTimeout(whole, readFor)
+// list reads what the index of a v1 lists, of each key on its own.
+func (l *Ledger) list(ctx context.Context, m *memory) error {
+	followFor, cancel := context.WithTimeout(ctx, cmp.Or(l.ReadFor, DefaultReadFor))
 	defer cancel()
-	at, err := l.Instance.Follow(ctx, m.Positions[followed])
+	at, err := l.Instance.Follow(followFor, m.Positions[followed])
 	if err != nil {
 		return err
 	}
 	m.moved(followed, at)
+	return l.eachKey(ctx, m, l.listOne)
+}
+
+// eachKey reads under each of the log's keys, so that one under which there are too many entries does not
+// keep the others from being read: each has its part of the time, and of the room that is left.
+func (l *Ledger) eachKey(ctx context.Context, m *memory, read func(context.Context, *memory, proofs.Key, int) (news int, err error)) error {
+	var all []error
+	left := min(cmp.Or(l.Most, DefaultMost), cmp.Or(l.Strange, DefaultStrange)-m.Open)
+	for i, key := range l.Log {
+		if ctx.Err() != nil {
+			return errors.Join(append(all, ctx.Err())...)
+		}
+		most := left / (len(l.Log) - i)
+		if most <= 0 {
+			all = append(all, fmt.Errorf("%d entries fit no tree of the log so far, and there is no room for more until an audit shows what they are: %w", m.Open, ErrMore))
+			continue
+		}
+		some, cancel := context.WithTimeout(ctx, l.readFor())
+		news, err := read(some, m, key, most)
+		cancel()
+		if whole := ctx.Err(); whole != nil {
+			err = whole
+		}
+		if err != nil {
+			all = append(all, err)
+		}
+		left -= news
+		m.Open += news // until they are judged
+		trim(m.Entries)
+	}
+	return errors.Join(all...)
+}
+
+// readFor is how long one audit reads under each key.
+func (l *Ledger) readFor() time.Duration {
+	return cmp.Or(l.ReadFor, DefaultReadFor) / time.Duration(len(l.Log))
+}
+
+// trimEach is after how many entries of v1 it is looked whether what the instance gave of them takes too
+// much.
+const trimEach = 1000
+
+func (l *Ledger) listOne(ctx context.Context, m *memory, key proofs.Key, most int) (news int, err error) {
 	var bad passedOver
 	more := func(format string, args ...any) error {
 		return errors.Join(bad.said(), fmt.Errorf(format+": %w", append(args, ErrMore)...))
 	}
-	news, known := 0, m.leaves()
-	for _, key := range l.Log {
-		for found, err := range l.Instance.List(ctx, key, func(leaf proofs.Hash) bool { return known[leaf] }) {
-			if whole.Err() != nil {
-				return whole.Err()
-			}
-			if ctx.Err() != nil {
-				return more("it was read for %v, in which it gave %d entries", readFor, news)
-			}
-			if err != nil {
-				bad.add(err) // what follows is read all the same
-				continue
-			}
-			if most := cmp.Or(l.Most, DefaultMost); news == most {
-				return more("more than %d entries under the log's keys had not been read yet", most)
-			}
-			news++
-			m.Read = append(m.Read, found.Leaf[:]...)
-			if found.Anchor != nil {
-				m.Entries = append(m.Entries, entryOf(found.Anchor, l.now()))
-			}
+	known := m.leaves()
+	for found, err := range l.Instance.List(ctx, key, func(leaf proofs.Hash) bool { return known[leaf] }) {
+		if ctx.Err() != nil {
+			return news, more("it was read for %v, in which it gave %d entries", l.readFor(), news)
+		}
+		if err != nil {
+			bad.add(err) // what follows is read all the same
+			continue
+		}
+		if news == most {
+			return news, more("more than %d entries under the log's keys had not been read yet", most)
+		}
+		if news++; news%trimEach == 0 {
+			trim(m.Entries)
+		}
+		m.Read = append(m.Read, found.Leaf[:]...)
+		if found.Anchor != nil {
+			m.Entries = append(m.Entries, entryOf(found.Anchor, l.now()))
 		}
 	}
-	return bad.said()
+	return news, bad.said()
 }
 
 // passedOver is what was not what it has to be.
@@ -129,42 +170,30 @@ func (p *passedOver) said() error {
 	return errors.Join(errors.Join(p.why...), fmt.Errorf("and %d more", p.more))
 }
 
-// scan reads what stands in the tree of a v2, of each key on its own: one for which it does not end does
-// not keep the others from being read.
-func (l *Ledger) scan(ctx context.Context, m *memory) error {
-	var all []error
-	for _, key := range l.Log {
-		if err := l.scanOne(ctx, m, key); err != nil {
-			all = append(all, err)
-		}
-	}
-	return errors.Join(all...)
-}
+// scan reads what stands in the tree of a v2, of each key on its own.
+func (l *Ledger) scan(ctx context.Context, m *memory) error { return l.eachKey(ctx, m, l.scanOne) }
 
-func (l *Ledger) scanOne(whole context.Context, m *memory, key proofs.Key) error {
-	readFor := cmp.Or(l.ReadFor, DefaultReadFor) / time.Duration(len(l.Log))
-	ctx, cancel := context.WithTimeout(whole, readFor)
-	defer cancel()
-	began, news := m.Positions[key.String()].Next, 0
+func (l *Ledger) scanOne(ctx context.Context, m *memory, key proofs.Key, most int) (news int, err error) {
+	began := m.Positions[key.String()].Next
 	for {
 		from := m.Positions[key.String()]
 		found, next, err := l.Instance.Scan(ctx, key, from)
+		if n := most - news; len(found) > n { // the rest is read again
+			next.Next, found = uint64(found[n].LogIndex), found[:n]
+		}
 		for _, a := range found {
 			m.Entries = append(m.Entries, entryOf(a, l.now()))
 		}
 		trim(m.Entries)
 		m.moved(key.String(), next) // with an error, too: what is before it was read
 		news += len(found)
-		most, scanned := cmp.Or(l.Most, DefaultMost), cmp.Or(l.Scanned, DefaultScanned)
-		switch {
-		case whole.Err() != nil:
-			return whole.Err()
+		switch scanned := cmp.Or(l.Scanned, DefaultScanned); {
 		case err != nil && ctx.Err() == nil:
-			return err
+			return news, err
 		case err == nil && (next.Done() || next == from):
-			return nil
+			return news, nil
 		case ctx.Err() != nil || news >= most || int64(next.Next-began) >= scanned:
-			return fmt.Errorf("%d of %d entries have been read: %w", next.Next, sizeOf(next), ErrMore)
+			return news, fmt.Errorf("%d of %d entries have been read: %w", next.Next, sizeOf(next), ErrMore)
 		}
 	}
 }

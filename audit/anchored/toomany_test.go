@@ -33,7 +33,7 @@ func TestTooMany(t *testing.T) {
 	w.judge(time.Now())
 	paths, err := filepath.Glob(filepath.Join(w.dir, "test", "*", "memory.json"))
 	must(t, err)
-	change(t, paths[0], func(m map[string]any) {
+	change(t, paths[0], func(m map[string]any) { // orphans
 		var entries []any
 		for i := range 50_000 {
 			d := [32]byte{byte(i), byte(i >> 8), 7}
@@ -48,6 +48,7 @@ func TestTooMany(t *testing.T) {
 	fork := w.note(other, time.Time{})
 	w.submit(note)
 	w.pin(fork)
+	w.ledger.Strange = 20_000
 	entries, err := w.ledger.Entries(t.Context())
 	must(t, err)
 	found, err := w.ledger.Judge(t.Context(), w.log(time.Now()), entries)
