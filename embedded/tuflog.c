@@ -18,11 +18,14 @@ enum state {
 
 enum {
 	HEAD_ROOM = 40, /* bytes before the text: "cosignature/v1\ntime " and 19 digits and LF */
-	MAX_SIDECAR = 512 * 1024,
-	MAX_NOTE = 256 * 1024,
 	MAX_SIGNATURES = 128,
 	MAX_LEAF = 4096
 };
+
+/* In bytes; an int may have 16 bits. */
+#define MAX_SIDECAR ((uint32_t)512 * 1024)
+#define MAX_NOTE ((uint32_t)256 * 1024)
+#define MAX_METADATA ((uint32_t)32 << 20)
 
 static const char header[] = "c2sp.org/tlog-proof@v1\n";
 static const char dash[] = "\xe2\x80\x94 "; /* begins a signature line */
@@ -188,7 +191,7 @@ static int leaf_role(struct tuflog_leaf *l, uint8_t c)
 /* The leaf's numbers: version, size of the metadata, index of what is contradicted. */
 static int leaf_number_end(struct tuflog_leaf *l, const struct tuflog_claim *claim)
 {
-	static const uint64_t most[] = {((uint64_t)1 << 53) - 1, 32u << 20, INT64_MAX};
+	static const uint64_t most[] = {((uint64_t)1 << 53) - 1, MAX_METADATA, INT64_MAX};
 	uint64_t value = l->number.value;
 
 	if (!l->number.digits || value > most[l->numbers] || (!value && l->numbers < 2))
@@ -278,8 +281,9 @@ static void expect(struct tuflog *v, const char *literal, enum state next)
 	v->next = (uint8_t)next;
 }
 
-static int sha256_begin(const struct tuflog *v)
+static int sha256_begin(struct tuflog *v)
 {
+	v->hashing = 1;
 	return v->crypto->sha256_begin(v->crypto->sha256) ? TUFLOG_MISUSE : 0;
 }
 
@@ -288,8 +292,9 @@ static int sha256_add(const struct tuflog *v, const void *bytes, size_t count)
 	return v->crypto->sha256_add(v->crypto->sha256, bytes, count) ? TUFLOG_MISUSE : 0;
 }
 
-static int sha256_end(const struct tuflog *v, uint8_t digest[32])
+static int sha256_end(struct tuflog *v, uint8_t digest[32])
 {
+	v->hashing = 0;
 	return v->crypto->sha256_end(v->crypto->sha256, digest) ? TUFLOG_MISUSE : 0;
 }
 
@@ -631,7 +636,7 @@ static int count_bits(uint16_t bits)
 static int quorum(const struct tuflog *v)
 {
 	const struct tuflog_policy *p = v->policy;
-	uint16_t witnesses = v->cosigned & (uint16_t)~((1u << p->logs) - 1);
+	uint16_t witnesses = (uint16_t)(v->cosigned & ~((1ul << p->logs) - 1));
 	uint16_t met = 0;
 	uint8_t i;
 
@@ -644,7 +649,7 @@ static int quorum(const struct tuflog *v)
 }
 
 /* A tree of no entries has one root. */
-static int empty_root(const struct tuflog *v)
+static int empty_root(struct tuflog *v)
 {
 	uint8_t root[32];
 	int err = sha256_begin(v);
@@ -720,6 +725,8 @@ void tuflog_feed(struct tuflog *v, const void *bytes, size_t count)
 	const uint8_t *b = bytes;
 	size_t i;
 
+	if (!v->policy)
+		v->reason = TUFLOG_MISUSE; /* not begun, or with nothing that can be used */
 	for (i = 0; i < count && !v->reason; i++) {
 		v->reason = (enum tuflog_reason)step(v, b[i]);
 		if (!v->reason && b[i] == '\n')
@@ -729,8 +736,12 @@ void tuflog_feed(struct tuflog *v, const void *bytes, size_t count)
 
 enum tuflog_code tuflog_end(struct tuflog *v)
 {
+	if (!v->policy)
+		v->reason = TUFLOG_MISUSE;
 	if (!v->reason)
 		v->reason = (enum tuflog_reason)judge(v);
+	if (v->hashing) /* of a leaf that was cut short: an engine may be held by it */
+		sha256_end(v, v->leaf_hash);
 	switch (v->reason) {
 	case TUFLOG_FINE:
 		return TUFLOG_OK;

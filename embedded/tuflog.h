@@ -36,6 +36,9 @@ extern "C" {
 #ifndef TUFLOG_MAX_TEXT
 #define TUFLOG_MAX_TEXT 512 /* bytes of a checkpoint's text, without signatures */
 #endif
+#if TUFLOG_MAX_HASHES < 1 || TUFLOG_MAX_HASHES > 63 || TUFLOG_MAX_TEXT < 1 || TUFLOG_MAX_TEXT > 32767
+#error "want TUFLOG_MAX_HASHES of 1 to 63, TUFLOG_MAX_TEXT of 1 to 32767"
+#endif
 #define TUFLOG_MAX_KEYS 16    /* keys of a policy */
 #define TUFLOG_MAX_GROUPS 16  /* groups of a policy */
 #define TUFLOG_MAX_CHECKS 32  /* signatures verified for one sidecar */
@@ -105,7 +108,11 @@ struct tuflog_claim {
 	const uint8_t *leaf;    /* if not NULL: 32 bytes, and the rest of the claim is ignored */
 };
 
-/* The device's cryptography. Functions return 0 for success, or for valid. */
+/*
+ * The device's cryptography. Functions return 0 for success, or for valid. Each hash that was
+ * begun is ended, at the latest by tuflog_end, also if begin or add have failed: the end is where
+ * an engine is given back.
+ */
 struct tuflog_crypto {
 	int (*sha256_begin)(void *context);
 	int (*sha256_add)(void *context, const uint8_t *bytes, size_t count);
@@ -159,7 +166,7 @@ struct tuflog {
 	uint16_t mask; /* of the keys that a signature line may be by */
 	uint16_t at;   /* bytes or characters so far of a name, a hash, a signature */
 	uint16_t text_size, origin_size, named;
-	uint8_t state, next, hash_count, text_line, signatures, checks, bad_log, bad_witness;
+	uint8_t state, next, hash_count, text_line, signatures, checks, bad_log, bad_witness, hashing;
 	uint8_t leaf_hash[32], signature[72];
 	uint8_t hashes[TUFLOG_MAX_HASHES][32];
 	uint8_t text[40 + TUFLOG_MAX_TEXT]; /* behind room for the head of a cosignature's message */

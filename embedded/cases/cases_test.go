@@ -54,7 +54,7 @@ func TestVerifier(t *testing.T) {
 		t.Skip("the verifier is compiled with a C compiler, cc: install one to run this")
 	}
 	bin := filepath.Join(t.TempDir(), "check")
-	build := exec.Command(cc, "-std=c99", "-O1", "-o", bin, "tuflog.c", "check/check.c", "check/crypto_host.c", "-lsodium", "-lmbedcrypto")
+	build := exec.Command(cc, "-std=c99", "-O1", "-o", bin, "tuflog.c", "check/check.c", "check/program.c", "check/crypto_host.c", "-lsodium", "-lmbedcrypto")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		if bytes.Contains(out, []byte("sodium.h")) || bytes.Contains(out, []byte("mbedtls")) || bytes.Contains(out, []byte("-lsodium")) {
@@ -98,5 +98,30 @@ func TestVerifier(t *testing.T) {
 		if code, reason := cases.Code(answers[2*i]), cases.Reason(answers[2*i+1]); !c.Accepts(code, reason) {
 			t.Errorf("%s: the verifier says %s (reason %d), the Go code %s (reason %d)", c.Name, code, reason, c.Code, c.Reason)
 		}
+	}
+}
+
+// A build whose limits the code has no room for is refused by the compiler, and the code needs no
+// int of more than 16 bits.
+func TestBuilds(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("the verifier is compiled with a C compiler, cc: install one to run this")
+	}
+	for limit, fits := range map[string]bool{
+		"TUFLOG_MAX_HASHES=63": true, "TUFLOG_MAX_HASHES=64": false, "TUFLOG_MAX_HASHES=0": false,
+		"TUFLOG_MAX_TEXT=32767": true, "TUFLOG_MAX_TEXT=65536": false, "TUFLOG_MAX_TEXT=0": false,
+	} {
+		if out, err := exec.Command(cc, "-std=c99", "-fsyntax-only", "-D"+limit, "../tuflog.c").CombinedOutput(); (err == nil) != fits {
+			t.Errorf("%s: %v: %s", limit, err, out)
+		}
+	}
+	avr, err := exec.LookPath("avr-gcc")
+	if err != nil {
+		t.Skip("a compiler whose int has 16 bits is in gcc-avr and avr-libc: install them to run the rest")
+	}
+	out, err := exec.Command(avr, "-mmcu=atmega2560", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "../tuflog.c").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -10,6 +10,7 @@
  */
 #include "../tuflog.h"
 #include "crypto.h"
+#include "program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,8 @@ static enum tuflog_code judge(const struct test *t, size_t piece, enum tuflog_re
 	enum tuflog_code code;
 	size_t at, count;
 
-	tuflog_begin(&v, &t->policy, &t->claim, &crypto);
+	memset(&v, 0xa5, sizeof v); /* what a variable on the stack may hold */
+	tuflog_begin(&v, &t->policy, &t->claim, &watched);
 	for (at = 0; at < t->size; at += count) {
 		uint8_t *copy; /* of its own, so that a sanitizer sees what is read behind it */
 		count = t->size - at < piece ? t->size - at : piece;
@@ -112,6 +114,10 @@ static enum tuflog_code judge(const struct test *t, size_t piece, enum tuflog_re
 	}
 	code = tuflog_end(&v);
 	*reason = v.reason;
+	if (watched_wrong()) {
+		fprintf(stderr, "check: %s: hashes are not begun and ended in turn\n", t->name);
+		exit(2);
+	}
 	return code;
 }
 
@@ -180,6 +186,7 @@ static int run_file(const char *name, size_t ram)
 	size_t i;
 	size_t stack = 0, taken;
 	unsigned cases = 0, failed = 0;
+	int mistakes = 0; /* were tried */
 	uint8_t head[4];
 
 	if (!f) {
@@ -212,6 +219,10 @@ static int run_file(const char *name, size_t ram)
 		}
 		cases++;
 		failed += (unsigned)wrong;
+		if (!mistakes && t.code == TUFLOG_OK && !t.claim.leaf) {
+			mistakes = 1;
+			failed += program_mistakes(&t.policy, &t.claim, t.sidecar, t.size);
+		}
 		taken = stack_of(&t);
 		if (taken > stack)
 			stack = taken;
@@ -224,7 +235,7 @@ static int run_file(const char *name, size_t ram)
 		       (unsigned)stack, (unsigned)ram);
 		failed += sizeof v + stack > ram;
 	}
-	return failed || !cases ? 1 : 0;
+	return failed || !cases || !mistakes ? 1 : 0;
 }
 
 static int serve(void)
