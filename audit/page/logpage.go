@@ -7,6 +7,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // logPage is one log.
@@ -31,6 +32,7 @@ type entryLine struct {
 	Repository string `json:"repository,omitempty"`
 	Name       string `json:"name,omitempty"` // of the repository, here
 	Expires    int64  `json:"expires,omitempty"`
+	Never      bool   `json:"never_expires,omitempty"`
 	Seen       int64  `json:"seen_by,omitempty"` // when a quorum of witnesses had seen it
 	Verdict    string `json:"verdict"`
 }
@@ -45,6 +47,7 @@ func (b *book) entryOf(ctx context.Context, l state.Leaf) entryLine {
 	e := entryLine{Index: l.Index, Verdict: string(l.Verdict)}
 	if l.IsLeaf() {
 		e.Kind, e.Role, e.Version, e.Repository, e.Name, e.Expires = string(l.Kind), l.Role, l.Version, l.Repository.String(), b.name(ctx, l.Repository), l.Expires
+		e.Never = l.Encoding == tuf.Pigweed
 	}
 	return e
 }
