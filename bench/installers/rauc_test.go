@@ -162,6 +162,8 @@ func TestRAUC(t *testing.T) {
 	refused("mv content/rootfs.img content/other.img && sed -i s/rootfs.img/other.img/ content/manifest.raucm", "whose target is rootfs.img")
 	refused("sed -i s/format=plain/format=verity/ content/manifest.raucm", "format 'verity' not allowed")
 	refused("rm content/rootfs.img && sed -i /image/,/filename/d content/manifest.raucm", "no image for the slots")
+	// RAUC tells its handler the first image of a class, and writes the one without a variant.
+	refused(`head -c 65536 /dev/urandom >content/tuflog/metadata/other.img && sed -i 's/^\[image.rootfs\]/[image.rootfs.other]/' content/manifest.raucm && printf '\n[image.rootfs]\nfilename=tuflog/metadata/other.img\n' >>content/manifest.raucm`, "2 images for 1 slots")
 	installed(first)
 
 	// The manifest in a folder may be another than the one that RAUC goes by, as with verity.
