@@ -173,7 +173,7 @@ func (k *Keeper) count() {
 		k.trouble(err)
 		return
 	}
-	waiting, err := l.Folder.files("queue", ".note")
+	waiting, err := l.Folder.waiting()
 	if err != nil {
 		k.trouble(err)
 		return
@@ -212,7 +212,7 @@ func (k *Keeper) submit(ctx context.Context) {
 		k.trouble(err)
 		return
 	}
-	waiting, err := l.Folder.files("queue", ".note")
+	waiting, err := l.Folder.waiting()
 	if err == nil && len(waiting) == 0 {
 		return
 	}

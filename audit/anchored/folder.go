@@ -117,15 +117,15 @@ type sized struct {
 	time time.Time // when it was written
 }
 
-// files lists those of a part of the folder, the smallest tree first.
-func (f *Folder) files(part, end string) ([]sized, error) {
-	entries, err := os.ReadDir(filepath.Join(f.path, part))
+// waiting lists the queue, the smallest tree first.
+func (f *Folder) waiting() ([]sized, error) {
+	entries, err := os.ReadDir(filepath.Join(f.path, "queue"))
 	if err != nil {
 		return nil, err
 	}
 	var list []sized
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), end)
+		name, ok := strings.CutSuffix(e.Name(), ".note")
 		size, _, ok2 := strings.Cut(name, "-")
 		n, err := strconv.ParseInt(size, 10, 64)
 		if !ok || !ok2 || err != nil {
@@ -138,7 +138,7 @@ func (f *Folder) files(part, end string) ([]sized, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, sized{filepath.Join(f.path, part, e.Name()), n, info.ModTime()})
+		list = append(list, sized{filepath.Join(f.path, "queue", e.Name()), n, info.ModTime()})
 	}
 	slices.SortFunc(list, func(x, y sized) int { return cmp.Or(cmp.Compare(x.size, y.size), strings.Compare(x.path, y.path)) })
 	return list, nil
@@ -150,39 +150,43 @@ const maxReceipt = 4 << 20
 // Kept is a receipt in a folder.
 type Kept struct {
 	Path    string
-	Size    int64 // of the tree of its checkpoint
 	Receipt *rekor.Receipt
 }
 
 // ErrNoReceipt means that files were passed over that stand among receipts and are none.
 var ErrNoReceipt = errors.New("not a receipt of a checkpoint, and passed over")
 
-// Receipts calls fn for each receipt, the smallest tree first. Nothing is verified, but that each
-// is about a checkpoint. Others may have put files there: with those that are no such receipt the
+// Receipts calls fn for each receipt, whatever its file is called, in no order. Nothing is verified, but that
+// each is about a checkpoint. Others may have put files there: with those that are no such receipt the
 // error wraps ErrNoReceipt, after all others.
 func (f *Folder) Receipts(fn func(Kept) error) error {
-	files, err := f.files("receipts", ".json")
+	dir := filepath.Join(f.path, "receipts")
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	var bad []error
-	for _, file := range files {
-		r, err := ReadReceipt(file.path)
+	bad := passedOver{}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // half-written
+		}
+		path := filepath.Join(dir, e.Name())
+		r, err := ReadReceipt(path)
 		if err == nil {
 			if _, _, err = parseSigned(r.Note); err != nil {
-				err = fmt.Errorf("%s: %w", file.path, err)
+				err = fmt.Errorf("%s: %w", path, err)
 			}
 		}
 		if err != nil {
-			bad = append(bad, err)
+			bad.add(err)
 			continue
 		}
-		if err := fn(Kept{file.path, file.size, r}); err != nil {
+		if err := fn(Kept{path, r}); err != nil {
 			return err
 		}
 	}
-	if len(bad) > 0 {
-		return fmt.Errorf("%w (%d in all): %w", ErrNoReceipt, len(bad), errors.Join(bad[:min(len(bad), maxSaid)]...))
+	if why := bad.said(); why != nil {
+		return fmt.Errorf("%w: %w", ErrNoReceipt, why)
 	}
 	return nil
 }
@@ -218,7 +222,7 @@ func (f *Folder) enqueue(signed []byte, gone func(sized) error) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	waiting, err := f.files("queue", ".note")
+	waiting, err := f.waiting()
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (*Matched
 			found.Strange = append(found.Strange, k.note)
 		} else {
 			receipts = append(receipts, k.digest)
-			if found.own == nil || x.size > found.own.size {
+			if found.own == nil { // the largest first
 				if written, ok, err := l.has(k.parsed, k.checkpoint); err == nil && ok {
 					found.own = &ownReceipt{x.size, k.digest, written}
 				}
@@ -130,7 +130,7 @@ type keptNote struct {
 	sum        anchor.Digest
 }
 
-// receipts returns the notes of the receipts of trees up to a size, the smallest first, one of each text.
+// receipts returns the notes of the receipts of trees up to a size, the largest first, one of each text.
 func (l *Ledger) receipts(size int64) (list []keptNote, err error) {
 	seen := map[anchor.Digest]bool{}
 	err = l.Folder.Receipts(func(k Kept) error {
@@ -144,6 +144,9 @@ func (l *Ledger) receipts(size int64) (list []keptNote, err error) {
 			list = append(list, keptNote{k.Receipt.Note, note, c, hex.EncodeToString(sum[:]), sum})
 		}
 		return nil
+	})
+	slices.SortFunc(list, func(x, y keptNote) int {
+		return cmp.Or(cmp.Compare(y.checkpoint.Tree.N, x.checkpoint.Tree.N), cmp.Compare(x.digest, y.digest))
 	})
 	return list, err
 }

@@ -24,7 +24,7 @@ func TestSinceStays(t *testing.T) {
 	w.size++
 	k.collect()
 	began := w.now.Add(-24 * time.Hour).Truncate(time.Second)
-	waiting, err := k.ledger.Folder.files("queue", ".note")
+	waiting, err := k.ledger.Folder.waiting()
 	w.must(err)
 	w.must(os.Chtimes(waiting[0].path, began, began))
 	for range MaxQueue + 5 {

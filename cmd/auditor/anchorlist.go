@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -142,6 +143,9 @@ func (s *anchorListing) addKept(dir, instance string) error {
 			bad = errors.Join(bad, err)
 		}
 	}
+	slices.SortStableFunc(s.Anchors, func(x, y listedAnchor) int {
+		return cmp.Or(cmp.Compare(x.Instance, y.Instance), cmp.Compare(x.Log, y.Log), cmp.Compare(x.Size, y.Size))
+	})
 	if instance != "" && !found {
 		return fmt.Errorf("%s has no instance %s", dir, printable.Line(instance))
 	}
