@@ -198,6 +198,14 @@ func TestRAUC(t *testing.T) {
 	}
 	r.other.has(t, second)
 	refused(installs("first"), "rollback")
+
+	r.owned(t)
+	refused(installs("second"), "needs-approval")
+	r.approve(t)
+	if got := r.installs(t, installs("second")); got.Code != 0 {
+		t.Errorf("exit %d\n%s%s%s", got.Code, got.Stdout, got.Stderr, r.heard())
+	}
+	r.other.has(t, second)
 }
 
 // The handler is what refuses: RAUC alone installs what is not in the log.

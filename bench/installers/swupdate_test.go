@@ -143,6 +143,11 @@ func TestSWUpdatePreinstall(t *testing.T) {
 	s.make(t, take("second"))
 	s.run(t, `sed -i 's/"2"/"3"/' swu/sw-description && cd swu && printf '%s\n' sw-description sw-description.sig rootfs.img tuflog.tar tuflog-preinstall | cpio --quiet -o -H crc >../update.swu`)
 	s.refused(t, "swupdate install", "Signature verification failed")
+
+	s.owned(t)
+	refused(take("second"), "needs-approval")
+	s.approve(t)
+	installed(take("second"), second)
 }
 
 // The device's own command judges sw-description before an image is read, one that is streamed into
@@ -179,6 +184,14 @@ func TestSWUpdatePreupdate(t *testing.T) {
 	s.refused(t, "swupdate with a folder", `refused (bad-metadata): target "sw-description"`)
 	s.run(t, "chmod 777 tmp")
 	s.refused(t, "swupdate with a folder", "others may write to")
+	s.run(t, "chmod 700 tmp")
+
+	image(3)
+	s.log(t)
+	s.owned(t)
+	s.refused(t, "swupdate with a folder", "needs-approval")
+	s.approve(t)
+	s.installed(t, "swupdate with a folder", content(3))
 }
 
 // updater judges a whole .swu, and gives it to SWUpdate.

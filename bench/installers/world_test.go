@@ -70,6 +70,24 @@ func newWorld(t *testing.T, target string) *world {
 	return w
 }
 
+// owned gives the device to an owner who approves of each release.
+func (w *world) owned(t *testing.T) {
+	t.Helper()
+	must(t, os.RemoveAll(w.Path("device")))
+	w.Write(t, "install.json", `{"approval":"manual"}`)
+	runtest.Must(t, "updater", "init", "--metadata-dir", w.Path("device"), "--policy", w.Path("policy.txt"),
+		"--install-policy", w.Path("install.json"), w.Path("1.root.json"))
+}
+
+// approve approves of the release that waits.
+func (w *world) approve(t *testing.T) {
+	t.Helper()
+	r := w.shell(t, `updater approve --metadata-dir device "$(updater pending --metadata-dir device | sed -n '1s/ .*//p')"`)
+	if r.Code != 0 {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
 // content is an image, which cannot be compressed.
 func content(seed byte) []byte {
 	b := make([]byte, 64<<10)
