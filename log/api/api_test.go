@@ -5,6 +5,8 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"testing"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestRoleOf(t *testing.T) {
@@ -74,7 +76,7 @@ func other(n int) string {
 }
 
 func FuzzRoleOf(f *testing.F) {
-	for _, name := range []string{"root.json", "3.root.json", "1.2.json", "1.%C3%B6.json", "%.json", "..json"} {
+	for _, name := range []string{"root.json", "3.root.json", "1.2.json", "1.%C3%B6.json", "%.json", "..json", "root.pb", "3.targets.pb", ".pb", "root.json.pb"} {
 		f.Add(name, int64(3))
 	}
 	f.Fuzz(func(t *testing.T, name string, version int64) {
@@ -87,4 +89,19 @@ func FuzzRoleOf(f *testing.F) {
 			t.Fatalf("%q is role %q; its own name %q reads as %q, %v", name, role, FileName(role, version), again, err)
 		}
 	})
+}
+
+// Pigweed's files are named like those in JSON, but for the end.
+func TestNamesOfPigweed(t *testing.T) {
+	for name, want := range map[string]string{"root.pb": "root", "3.targets.pb": "targets", "4.targets.pb": "", ".pb": "", "root.proto": ""} {
+		got, err := RoleOf(name, []byte("x"), 3)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+	}
+	for name, want := range map[string]tuf.Encoding{"root.pb": tuf.Pigweed, AnyPigweed: tuf.Pigweed, "root.json": tuf.JSON, "root.pb.json": tuf.JSON, "": tuf.JSON} {
+		if got := EncodingOf(name); got != want {
+			t.Errorf("%q is %s, want %s", name, got, want)
+		}
+	}
 }
