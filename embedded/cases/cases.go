@@ -82,7 +82,7 @@ type Case struct {
 	Sidecar  []byte
 	Code     Code
 	Reason   Reason
-	MayLarge bool // beyond the verifier's limits, which it may meet before what Code says
+	MayLarge bool // malformed, and beyond the verifier's limits, which it may meet before that
 }
 
 // New judges a sidecar.
@@ -91,8 +91,13 @@ func New(name string, policy *proofs.Policy, claim Claim, sidecar []byte) (Case,
 	if err != nil {
 		return Case{}, err
 	}
-	c := Case{Name: name, Policy: compiled, Claim: claim, Sidecar: sidecar, MayLarge: large(sidecar)}
+	c := Case{Name: name, Policy: compiled, Claim: claim, Sidecar: sidecar}
 	c.Code, c.Reason, err = Judge(policy, claim, sidecar)
+	if proof, bad := proofs.ParseProof(sidecar); bad != nil {
+		c.MayLarge = large(sidecar)
+	} else if beyond(compiled, proof) {
+		c.Code, c.Reason = TooLarge, Limit
+	}
 	return c, err
 }
 
@@ -194,6 +199,25 @@ func (c Code) String() string {
 		return codeNames[c]
 	}
 	return fmt.Sprintf("code %d", byte(c))
+}
+
+// beyond reports whether a sidecar of good form is beyond the verifier's limits, which it meets
+// before it verifies anything.
+func beyond(policy *compile.Compiled, p proofs.Proof) bool {
+	note, err := proofs.ParseNote(p.Checkpoint)
+	if err != nil {
+		return false // it is part of the proof that was read
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	checked := 0
+	for _, s := range note.Signatures {
+		for _, k := range policy.Keys {
+			if k.Name() == s.Name && k.ID() == s.KeyID {
+				checked++
+			}
+		}
+	}
+	return err == nil && (len(p.Hashes) > compile.MaxHashes || len(note.Text) > compile.MaxText || c.Tree.N > 1<<compile.MaxHashes || checked > compile.MaxChecked)
 }
 
 // large reports whether the verifier's limits may stop it. Every line is looked at, since a

@@ -3,11 +3,14 @@ package cases_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tuflog/tuflog/embedded/cases"
+	"github.com/tuflog/tuflog/embedded/compile"
 )
 
 // The verdicts of the vectors and those of the Go code agree, and all folders have some that apply.
@@ -46,6 +49,26 @@ func TestScenes(t *testing.T) {
 	}
 }
 
+// The edges are of both sides: what is taken, and what is not.
+func TestEdges(t *testing.T) {
+	all, err := cases.Edges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[cases.Reason]int{}
+	for _, c := range all {
+		reasons[c.Reason]++
+	}
+	for reason := cases.Malformed; reason < cases.Misuse; reason++ {
+		if reasons[reason] == 0 {
+			t.Errorf("no edge has reason %d", reason)
+		}
+	}
+	if reasons[cases.Fine] < 50 {
+		t.Errorf("%d edges are taken", reasons[cases.Fine])
+	}
+}
+
 // The verifier in C says what the Go code says, of what the vectors have and of some mutations.
 // make check has more of them, under sanitizers; differ has as many as one wants.
 func TestVerifier(t *testing.T) {
@@ -70,7 +93,11 @@ func TestVerifier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = append(all, vectors...)
+	edges, err := cases.Edges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = append(append(all, vectors...), edges...)
 	w, err := cases.NewWorld()
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +148,69 @@ func TestBuilds(t *testing.T) {
 		t.Skip("a compiler whose int has 16 bits is in gcc-avr and avr-libc: install them to run the rest")
 	}
 	out, err := exec.Command(avr, "-mmcu=atmega2560", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "../tuflog.c").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// What is not installed is named, with the package that has it.
+func TestMissing(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("the Makefile is run with make: install it to run this")
+	}
+	build := t.TempDir()
+	for want, args := range map[string][]string{
+		"apt-get install gcc libc6-dev":     {"CC=no-such-cc", build + "/check"},
+		"apt-get install libsodium-dev":     {"CC=sh -c 'exit 1' ", build + "/check"},
+		"apt-get install gcc-arm-none-eabi": {"M4CC=no-such-cc", build + "/m4/tuflog.o"},
+	} {
+		out, err := exec.Command("make", append([]string{"-C", "..", "BUILD=" + build}, args...)...).CombinedOutput()
+		if err == nil || !bytes.Contains(out, []byte(want)) {
+			t.Errorf("%q: %v, want %q: %s", args, err, want, out)
+		}
+	}
+}
+
+// The example of README.md is compiled with a policy that was compiled.
+func TestReadme(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("the example is compiled with a C compiler, cc: install one to run this")
+	}
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```c\n")
+	example, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("README.md has no example in C")
+	}
+	w, err := cases.NewWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := compile.Policy(w.Policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := compiled.Header("trust", "trust.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const device = `#include <stddef.h>
+#include <stdint.h>
+int crypto_sign_verify_detached(const unsigned char *, const unsigned char *, unsigned long long, const unsigned char *);
+static int sha256_context;
+int sha256_begin(void *), sha256_add(void *, const uint8_t *, size_t), sha256_end(void *, uint8_t *);
+`
+	for name, b := range map[string][]byte{"trust_policy.h": header, "example.c": []byte(device + example)} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(cc, "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-I..", "-fsyntax-only", filepath.Join(dir, "example.c")).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -2,6 +2,8 @@ package cases
 
 import (
 	"bytes"
+	"encoding/base64"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 )
@@ -15,7 +17,7 @@ func Mutate(r *rand.Rand, sidecar, other []byte) []byte {
 			return b
 		}
 		at := r.IntN(len(b))
-		switch r.IntN(10) {
+		switch r.IntN(12) {
 		case 0:
 			b[at] ^= 1 << r.IntN(8)
 		case 1:
@@ -28,11 +30,33 @@ func Mutate(r *rand.Rand, sidecar, other []byte) []byte {
 			b = slices.Insert(b, at, b[at:min(at+r.IntN(90), len(b))]...)
 		case 5:
 			b = b[:at]
+		case 6, 7:
+			b = mutateLeaf(r, b)
 		default:
 			b = mutateLines(r, b, other)
 		}
 	}
 	return b
+}
+
+// mutateLeaf changes a byte of what the base64 of the extra data says.
+func mutateLeaf(r *rand.Rand, b []byte) []byte {
+	head, rest, _ := bytes.Cut(b, []byte("extra "))
+	line, rest, ok := bytes.Cut(rest, []byte("\n"))
+	leaf, err := base64.StdEncoding.DecodeString(string(line))
+	if !ok || err != nil || len(leaf) == 0 {
+		return b
+	}
+	at := r.IntN(len(leaf))
+	switch c := "\n %0123456789AFaf-~/\x00\xc3"[r.IntN(22)]; r.IntN(3) {
+	case 0:
+		leaf[at] = c
+	case 1:
+		leaf = slices.Insert(leaf, at, c)
+	default:
+		leaf = slices.Delete(leaf, at, at+1)
+	}
+	return fmt.Appendf(nil, "%sextra %s\n%s", head, base64.StdEncoding.EncodeToString(leaf), rest)
 }
 
 func mutateLines(r *rand.Rand, b, other []byte) []byte {

@@ -35,6 +35,12 @@ func run(cuts int) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d cases of releases\n", len(all))
+	edges, err := cases.Edges()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d cases at the edges of what is read\n", len(edges))
+	all = append(all, edges...)
 	vectors, report, err := cases.Vectors("testdata/vectors")
 	if err != nil {
 		return err
