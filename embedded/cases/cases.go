@@ -14,6 +14,7 @@
 //	u8 0, repository, u16 length, role, u8 0, u64 version, payload, u8 1 if Pigweed;
 //	  or u8 1, hash of the entry
 //	u32 length, sidecar
+//	u64 index, u64 size, 32 bytes of root, u16 keys that have signed: after TUFLOG_OK, else 0
 package cases
 
 import (
@@ -82,7 +83,30 @@ type Case struct {
 	Sidecar  []byte
 	Code     Code
 	Reason   Reason
+	Shows    Shown
 	MayLarge bool // malformed, and beyond the verifier's limits, which it may meet before that
+}
+
+// Shown is what a struct tuflog holds after TUFLOG_OK.
+type Shown struct {
+	Index    int64
+	Tree     proofs.Tree
+	Cosigned uint16 // bit i: the policy's key i has signed
+}
+
+func shown(policy *compile.Compiled, p proofs.Proof) (Shown, error) {
+	note, err := proofs.ParseNote(p.Checkpoint)
+	if err != nil {
+		return Shown{}, err
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	s := Shown{Index: p.Index, Tree: c.Tree}
+	for i, k := range policy.Keys {
+		if _, err := note.VerifiedBy(k); err == nil {
+			s.Cosigned |= 1 << i
+		}
+	}
+	return s, err
 }
 
 // New judges a sidecar.
@@ -93,10 +117,17 @@ func New(name string, policy *proofs.Policy, claim Claim, sidecar []byte) (Case,
 	}
 	c := Case{Name: name, Policy: compiled, Claim: claim, Sidecar: sidecar}
 	c.Code, c.Reason, err = Judge(policy, claim, sidecar)
-	if proof, bad := proofs.ParseProof(sidecar); bad != nil {
+	if err != nil {
+		return c, err
+	}
+	proof, bad := proofs.ParseProof(sidecar)
+	switch {
+	case bad != nil:
 		c.MayLarge = large(sidecar)
-	} else if beyond(compiled, proof) {
+	case beyond(compiled, proof):
 		c.Code, c.Reason = TooLarge, Limit
+	case c.Code == OK:
+		c.Shows, err = shown(compiled, proof)
 	}
 	return c, err
 }
@@ -267,6 +298,10 @@ func Append(b []byte, c Case) []byte {
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.Sidecar)))
 	b = append(b, c.Sidecar...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.Shows.Index))
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.Shows.Tree.N))
+	b = append(b, c.Shows.Tree.Hash[:]...)
+	b = binary.LittleEndian.AppendUint16(b, c.Shows.Cosigned)
 	binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	return b
 }

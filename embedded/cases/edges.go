@@ -130,7 +130,7 @@ func (e *edges) leaves() {
 	}
 	replace("version 4294967301", "version 0", "version ", "version 01", "version 9007199254740991", "version 9007199254740992", "version -1", "version 4294967301 ", "version 18446744073709551617")
 	replace(" 1234\n", " 0\n", " \n", "\n", " 33554432\n", " 33554433\n", " 4294968530\n", " 01234\n")
-	replace("fw%2Fgr%C3%B6%C3%9Fe", "", "%", "%2", "%2\n", "%66w%2Fgr%C3%B6%C3%9Fe", "fw%2fgr%C3%B6%C3%9Fe", "fw/gr%C3%B6%C3%9Fe", "fw%2Fgr%C3%B6%C3%9F%65",
+	replace("fw%2Fgr%C3%B6%C3%9Fe", "", "%", "%2", "%2\n", "fw%", "fw%2", "%66w%2Fgr%C3%B6%C3%9Fe", "fw%2fgr%C3%B6%C3%9Fe", "fw/gr%C3%B6%C3%9Fe", "fw%2Fgr%C3%B6%C3%9F%65",
 		"fw%2Fgr%C3%B6%C3", "%C3", "%C3%", "%F0%9F%98%80", "%F4%8F%BF%BF", "%F4%90%80%80", "%F5%80%80%80", "%ED%9F%BF", "%ED%A0%80", "%ED%BF%BF", "%EE%80%80", "%E0%9F%BF", "%E0%A0%80",
 		"%F0%8F%BF%BF", "%F0%90%80%80", "%C1%BF", "%C2%80", "%80", "%FF", "%00", "fw%2Fgr%C3%B6%C3%9Fe%00", "%GG", "%2G", "%+F", "%`A", "a b", "a%20b", "a+b", "~._-", "fw%2Fgr%C3%B6%C3%9Fex")
 	snapshot := "snapshot sha256:" + e.release.Snapshot.String() + " hash"

@@ -118,12 +118,18 @@ func (c *Compiled) groups(p *proofs.Policy, witnesses map[string]uint16) error {
 
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
+// keyword has the words of C99 and C++20 that no variable is named by.
+var keyword = regexp.MustCompile(`^(alignas|alignof|and|and_eq|asm|auto|bitand|bitor|bool|break|case|catch|char|char8_t|char16_t|char32_t|class|co_await|co_return|co_yield|compl|concept|const|const_cast|consteval|constexpr|constinit|continue|decltype|default|delete|do|double|dynamic_cast|else|enum|explicit|export|extern|false|float|for|friend|goto|if|inline|int|long|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq|private|protected|public|register|reinterpret_cast|requires|restrict|return|short|signed|sizeof|static|static_assert|static_cast|struct|switch|template|this|thread_local|throw|true|try|typedef|typeid|typename|typeof|union|unsigned|using|virtual|void|volatile|wchar_t|while|xor|xor_eq)$`)
+
 // Header returns a C header that defines the policy as `static const struct tuflog_policy NAME`.
 // Source says in a comment what it was made of. The name is of lower-case letters, digits and
-// underscores: ErrPolicy.
+// underscores, and no keyword of C or C++: ErrPolicy.
 func (c *Compiled) Header(name, source string) ([]byte, error) {
 	if !identifier.MatchString(name) {
 		return nil, fmt.Errorf("name %q %w: want lower-case letters, digits and underscores, a letter first", name, ErrPolicy)
+	}
+	if keyword.MatchString(name) {
+		return nil, fmt.Errorf("name %q %w: it is a word of C or C++", name, ErrPolicy)
 	}
 	var b strings.Builder
 	guard := strings.ToUpper(name) + "_POLICY_H"

@@ -91,7 +91,7 @@ func TestPolicyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"", "Trust", "9a", "a b", "a;", strings.Repeat("x", 64)} {
+	for _, name := range []string{"", "Trust", "9a", "a b", "a;", "int", "static", "class", "bool", strings.Repeat("x", 64)} {
 		if _, err := c.Header(name, "x"); !errors.Is(err, compile.ErrPolicy) {
 			t.Errorf("name %q: %v", name, err)
 		}
