@@ -86,14 +86,15 @@ func (l *Ledger) remember() (*memory, error) {
 		return empty, nil
 	}
 	m.was = sha256.Sum256(b)
+	now := l.now() // a clock may have been ahead
 	for r := range slices.Chunk(m.Fits, fitRecord) {
 		if len(r) == fitRecord {
 			n := func(i int) int64 { return int64(binary.BigEndian.Uint64(r[sha256.Size+8*i:])) }
-			m.fits[hex.EncodeToString(r[:sha256.Size])] = fit{n(0), n(1), n(2)}
+			m.fits[hex.EncodeToString(r[:sha256.Size])] = fit{n(0), min(n(1), now.Unix()), n(2)}
 		}
 	}
-	for i := range m.Entries { // a clock may have been ahead
-		m.Entries[i].notAfter(l.now())
+	for i := range m.Entries {
+		m.Entries[i].notAfter(now)
 	}
 	return m, nil
 }

@@ -53,3 +53,19 @@ func TestSmallerTree(t *testing.T) {
 		t.Errorf("%v at size %d, %d strange", verdicts[digest(note)].Verdict, verdicts[digest(note)].Size, len(strange))
 	}
 }
+
+// Neither is an entry that fitted of a later time than the next look, if the log shows another history then.
+func TestFittedAhead(t *testing.T) {
+	w := newWorld(t, 2)
+	w.grow(100)
+	note := w.note(w.trees[60], time.Time{})
+	w.pin(note)
+	w.ledger.Now = func() time.Time { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC) } // this once
+	w.judge(time.Now())
+	w.leaves, w.trees = w.leaves[:50], w.trees[:51]
+	w.grow(70)
+	w.open()
+	if verdicts, _, _ := w.judge(time.Now().Add(3 * time.Hour)); verdicts[digest(note)].Verdict != anchor.Orphan {
+		t.Errorf("%+v", verdicts[digest(note)])
+	}
+}
