@@ -49,18 +49,18 @@ func (k *Keeper) hasFolder() bool {
 // trouble says why nothing can be anchored now.
 func (k *Keeper) trouble(err error) { k.set(func(s *Status) { s.Trouble = err.Error() }) }
 
-// remembered returns the ledger, and what is remembered of what was anchored.
-func (k *Keeper) remembered() (*Ledger, *pinned, error) {
+// remembered returns the ledger, once what is remembered of what was anchored has been read.
+func (k *Keeper) remembered() (*Ledger, error) {
 	l, err := k.opened()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if k.pinned == nil {
 		if k.pinned, err = l.Folder.pinned(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return l, k.pinned, nil
+	return l, nil
 }
 
 // collect puts the newest checkpoint into the queue, unless it is anchored.
@@ -92,64 +92,70 @@ func (k *Keeper) collectOne(signed []byte) error {
 		k.set(func(s *Status) { s.Unsigned = true })
 		return fmt.Errorf("the log that is shown is %q, not %q: %w", c.Origin, k.cfg.Origin, ErrNotSigned)
 	}
-	l, p, err := k.remembered()
+	l, err := k.remembered()
 	if err != nil {
 		return err
 	}
 	_, err = l.signer(signed)
 	k.set(func(s *Status) { s.Unsigned = err != nil })
 	if err != nil {
-		if p.lost(c.Tree.N, k.cfg.Now()) {
-			err = errors.Join(err, l.Folder.savePinned(p))
-		}
-		return err
+		now := k.cfg.Now()
+		return errors.Join(err, k.change(l, func(p *pinned) { p.lost(c.Tree.N, now) }))
 	}
 	written, ok, err := l.has(note, c)
 	if err != nil {
 		return err
 	}
 	if ok {
-		return k.pin(l, p, c.Tree.N, digestOf(note), written)
+		return k.change(l, func(p *pinned) { p.anchored(c.Tree.N, digestOf(note), written) })
 	}
 	return l.Folder.enqueue(signed, func(gone sized) error {
-		if !p.lost(gone.size, gone.time) {
-			return nil
-		}
-		return l.Folder.savePinned(p)
+		return k.change(l, func(p *pinned) { p.lost(gone.size, gone.time) })
 	})
 }
 
-// pin notes that a checkpoint of the log is anchored.
-func (k *Keeper) pin(l *Ledger, p *pinned, size int64, digest string, at time.Time) error {
-	if !p.anchored(size, digest, at) {
+// change changes what is remembered of what was anchored. What could not be written does not count: it is
+// changed again.
+func (k *Keeper) change(l *Ledger, change func(*pinned)) error {
+	p := *k.pinned
+	if change(&p); p == *k.pinned {
 		return nil
 	}
-	return l.Folder.savePinned(p)
+	if err := l.Folder.savePinned(&p); err != nil {
+		return err
+	}
+	k.pinned = &p
+	return nil
 }
 
 // takeShown takes over what the last audit has shown of receipts: of which trees of the log there are some, and
 // that the one believed in is of none.
-func (k *Keeper) takeShown(l *Ledger, p *pinned) error {
+func (k *Keeper) takeShown(l *Ledger) error {
 	k.mu.Lock()
 	found := k.shown
-	k.shown = nil
 	k.mu.Unlock()
 	if found == nil {
 		return nil
 	}
-	before := *p
-	for _, strange := range found.Strange {
-		if note, _, err := parseSigned(strange); err == nil && digestOf(note) == p.Digest {
-			p.Size, p.Digest, p.Time = -1, "", 0
+	err := k.change(l, func(p *pinned) {
+		for _, strange := range found.Strange {
+			if note, _, err := parseSigned(strange); err == nil && digestOf(note) == p.Digest {
+				p.Size, p.Digest, p.Time = -1, "", 0
+			}
 		}
+		if own := found.own; own != nil {
+			p.anchored(own.size, own.digest, own.written)
+		}
+	})
+	if err != nil {
+		return err // again the next time
 	}
-	if own := found.own; own != nil {
-		p.anchored(own.size, own.digest, own.written)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shown == found {
+		k.shown = nil
 	}
-	if *p == before {
-		return nil
-	}
-	return l.Folder.savePinned(p)
+	return nil
 }
 
 // hasShown reports whether there is something for takeShown.
@@ -164,15 +170,16 @@ func (k *Keeper) count() {
 	if !k.hasFolder() {
 		return
 	}
-	l, p, err := k.remembered()
+	l, err := k.remembered()
 	if err != nil {
 		k.trouble(err)
 		return
 	}
-	if err := k.takeShown(l, p); err != nil {
+	if err := k.takeShown(l); err != nil {
 		k.trouble(err)
 		return
 	}
+	p := k.pinned
 	waiting, err := l.Folder.waiting()
 	if err != nil {
 		k.trouble(err)
@@ -186,7 +193,9 @@ func (k *Keeper) count() {
 		}
 	}
 	since := int64(0)
+	now := k.cfg.Now().Unix()
 	first := func(of, t int64) {
+		t = min(t, now) // a clock may have been ahead
 		if of > size && t != 0 && (since == 0 || t < since) {
 			since = t
 		}
@@ -207,7 +216,7 @@ func (k *Keeper) submit(ctx context.Context) {
 	if !k.hasFolder() {
 		return
 	}
-	l, p, err := k.remembered()
+	l, err := k.remembered()
 	if err != nil {
 		k.trouble(err)
 		return
@@ -219,7 +228,7 @@ func (k *Keeper) submit(ctx context.Context) {
 	for began := time.Now(); err == nil && len(waiting) > 0 && ctx.Err() == nil && time.Since(began) < submitFor; {
 		w := waiting[len(waiting)-1]
 		waiting = waiting[:len(waiting)-1]
-		err = k.submitOne(ctx, l, p, w)
+		err = k.submitOne(ctx, l, w)
 		k.count()
 	}
 	if ctx.Err() != nil {
@@ -235,7 +244,7 @@ func (k *Keeper) submit(ctx context.Context) {
 }
 
 // submitOne anchors a checkpoint. What can never be anchored does not wait any more.
-func (k *Keeper) submitOne(ctx context.Context, l *Ledger, p *pinned, w sized) error {
+func (k *Keeper) submitOne(ctx context.Context, l *Ledger, w sized) error {
 	signed, err := regular.ReadSome(w.path, proofs.MaxNoteSize+1)
 	if err != nil {
 		return err
@@ -245,11 +254,12 @@ func (k *Keeper) submitOne(ctx context.Context, l *Ledger, p *pinned, w sized) e
 	case err == nil:
 		err = k.keepInstance()
 		if note, c, err2 := parseSigned(signed); err2 == nil {
-			err = errors.Join(err, k.pin(l, p, c.Tree.N, digestOf(note), k.cfg.Now()))
+			now := k.cfg.Now()
+			err = errors.Join(err, k.change(l, func(p *pinned) { p.anchored(c.Tree.N, digestOf(note), now) }))
 		}
 	case errors.Is(err, rekor.ErrRefused) || errors.Is(err, ErrNotSigned):
-		if p.lost(w.size, w.time) {
-			err = errors.Join(err, l.Folder.savePinned(p))
+		if kept := k.change(l, func(p *pinned) { p.lost(w.size, w.time) }); kept != nil {
+			return errors.Join(err, kept) // it waits until that is noted
 		}
 	default:
 		return err

@@ -25,7 +25,7 @@ func TestReceiptsOfTheLog(t *testing.T) {
 	}
 	newest := w.note(trees[5], w.signer)
 	k.cfg.Newest = func() ([]byte, int64) { return newest, 5 }
-	l, p, err := k.remembered()
+	l, err := k.remembered()
 	w.must(err)
 	hidden := []proofs.Tree{{N: 4, Hash: proofs.Hash{1}}, {N: 9, Hash: proofs.Hash{1}}}
 	for _, tree := range append(slices.Clone(hidden), trees[3], trees[1]) {
@@ -34,7 +34,7 @@ func TestReceiptsOfTheLog(t *testing.T) {
 	}
 	note, _, err := parseSigned(w.note(hidden[0], w.signer))
 	w.must(err)
-	p.anchored(4, digestOf(note), w.now) // as before the log's state was lost
+	k.pinned.anchored(4, digestOf(note), w.now) // as before the log's state was lost
 	c, err := w.policy.OpenCheckpoint(newest)
 	w.must(err)
 	found, err := l.Judge(t.Context(), &Log{Policy: w.policy, Checkpoint: c, Leaves: func(_ context.Context, from, to int64, each func(proofs.Hash) error) error {

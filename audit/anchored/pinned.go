@@ -26,27 +26,23 @@ type pinned struct {
 	GoneTime int64 `json:"gone_time,omitempty"`
 }
 
-// anchored notes that a checkpoint is anchored, and reports whether that is news.
-func (p *pinned) anchored(size int64, digest string, at time.Time) bool {
+// anchored notes that a checkpoint is anchored.
+func (p *pinned) anchored(size int64, digest string, at time.Time) {
 	if size < p.Size || size == p.Size && digest == p.Digest {
-		return false
+		return
 	}
 	p.Size, p.Digest, p.Time = size, digest, at.Unix()
 	if size >= p.GoneSize {
 		p.GoneSize, p.GoneTime = 0, 0 // it pins them as well
 	}
-	return true
 }
 
-// lost notes a checkpoint that was to be anchored since a time and does not wait any more. It reports
-// whether that is news.
-func (p *pinned) lost(size int64, since time.Time) bool {
-	before := *p
+// lost notes a checkpoint that was to be anchored since a time and does not wait any more.
+func (p *pinned) lost(size int64, since time.Time) {
 	if p.GoneTime == 0 || since.Unix() < p.GoneTime {
 		p.GoneTime = since.Unix()
 	}
 	p.GoneSize = max(p.GoneSize, size)
-	return *p != before
 }
 
 // maxPinned is how many bytes of that file are read.
