@@ -129,11 +129,36 @@ func Parse(path string, text []byte) (*Config, error) {
 		from(&c.Repositories[i].Root)
 		from(&c.Repositories[i].Policy)
 	}
-	if err := c.Check(); err != nil {
+	err = c.written(lines)
+	if err == nil {
+		err = c.Check()
+	}
+	if err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
 		return nil, fmt.Errorf("%s:%s%w", path, lines.Of(key), err)
 	}
 	return &c, nil
+}
+
+// written refuses zeros, and an empty id, that stand in a file: to Check they are what is left
+// out, and would be another value than the one that was written.
+func (c *Config) written(lines tomlfile.Lines) error {
+	check := func(key string, zero bool) error {
+		if _, is := lines[key]; is && zero {
+			return fmt.Errorf("%s: zero, or empty: leave it out if its default value is meant", key)
+		}
+		return nil
+	}
+	errs := []error{
+		check("max_body", c.MaxBody == 0), check("fetch_timeout", c.FetchTimeout == 0),
+		check("max_per_address", c.PerAddress == 0), check("max_per_repository", c.PerRepository == 0),
+	}
+	for i, r := range c.Repositories {
+		at := fmt.Sprintf("repository[%d].", i)
+		errs = append(errs, check(at+"id", r.ID == ""), check(at+"max_lifetime", r.MaxLifetime == 0),
+			check(at+"max_jump", r.MaxJump == 0), check(at+"max_roles", r.MaxRoles == 0))
+	}
+	return cmp.Or(errs...)
 }
 
 // Check puts default values for what is not set, and returns what is wrong, without reading
@@ -191,7 +216,7 @@ func (r *RepositoryConfig) check() (err error) {
 		return fmt.Errorf("gate: %d, more than %d", len(r.Gates), MaxGates)
 	}
 	if r.ID != "" {
-		if r.id, err = tuf.ParseDigest(r.ID); err != nil {
+		if r.id, err = tuf.ParseRepository(r.ID); err != nil {
 			return fmt.Errorf("id: %w", err)
 		}
 	}

@@ -54,12 +54,12 @@ func Log(ctx context.Context, folder, policyFile, repository, token string) erro
 	if err != nil {
 		return err
 	}
-	id, err := tuf.ParseDigest(repository)
+	id, err := tuf.ParseRepository(repository)
 	if err != nil {
 		return err
 	}
-	if len(policy.Logs) != 1 || id.IsZero() {
-		return errors.New("want a policy with one log, and the id of a repository")
+	if len(policy.Logs) != 1 {
+		return errors.New("want a policy with one log")
 	}
 	log := &api.Client{Base: policy.Logs[0].URL, Token: token}
 	cfg := publish.Config{Log: log, Policy: policy, Repository: id, Wait: 15 * time.Minute}

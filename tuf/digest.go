@@ -3,6 +3,7 @@ package tuf
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -45,6 +46,17 @@ func ParseDigest(s string) (Digest, error) {
 		return Digest{}, fmt.Errorf("digest %q: want %d lower-case hex digits", Clip(s), 2*len(d))
 	}
 	return d, nil
+}
+
+// ParseRepository is ParseDigest for the id of a repository that somebody names. Zeros, which a
+// template may have in place of one, are refused: where an id may be left out they would name any
+// repository.
+func ParseRepository(s string) (Digest, error) {
+	id, err := ParseDigest(s)
+	if err == nil && id.IsZero() {
+		return id, errors.New("zeros are the id of no repository")
+	}
+	return id, err
 }
 
 // DecodeHex decodes s into dst and reports whether it could: s must be exactly

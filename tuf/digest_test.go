@@ -25,5 +25,14 @@ func TestDigest(t *testing.T) {
 		if d, err := ParseDigest(bad); err == nil {
 			t.Errorf("ParseDigest(%q) = %v, want an error", bad, d)
 		}
+		if _, err := ParseRepository(bad); err == nil {
+			t.Errorf("ParseRepository takes %q", bad)
+		}
+	}
+	if id, err := ParseRepository(empty); err != nil || id != d {
+		t.Error(id, err)
+	}
+	if _, err := ParseRepository(Digest{}.String()); err == nil {
+		t.Error("zeros name a repository")
 	}
 }

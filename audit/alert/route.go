@@ -165,7 +165,7 @@ func (c *Config) checkNames(r *Route) error {
 		}
 	}
 	for _, want := range r.Repositories {
-		_, err := tuf.ParseDigest(want)
+		_, err := tuf.ParseRepository(want)
 		switch {
 		case c.Logs == nil || err == nil || names[want]:
 		case IsBeginning(want):

@@ -311,7 +311,7 @@ func (l *Log) check(at string) error {
 }
 
 func (r *RepositoryConfig) check(at string) error {
-	if _, err := tuf.ParseDigest(r.ID); err != nil {
+	if _, err := tuf.ParseRepository(r.ID); err != nil {
 		if alert.IsBeginning(r.ID) {
 			return fmt.Errorf("%s.id: %w", at, &alert.BeginningError{Beginning: r.ID})
 		}

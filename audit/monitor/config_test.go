@@ -54,6 +54,7 @@ func TestWrongConfig(t *testing.T) {
 		{"listen", "listen = '7390'\n" + small, `m.toml:1: listen: "7390": want HOST:PORT`},
 		{"password", small + "url = 'ftp://me:secret@host/'\n", "m.toml:5: log[0].url: "},
 		{"id", small + "[[log.repository]]\nid = 'XY'\n", `m.toml:6: log[0].repository[0].id: "XY": want the repository's id`},
+		{"an id of zeros", small + "[[log.repository]]\nid = '" + strings.Repeat("0", 64) + "'\n", "m.toml:6: log[0].repository[0].id: "},
 		{"the beginning of an id", small + "[[log.repository]]\nid = '0011aabb'\n", "m.toml:6: log[0].repository[0].id: 0011aabb is the beginning of an id, and anybody can register a repository whose id begins so: want all 64 digits (auditor show 0011aabb prints them)"},
 		{"a route by the beginning of an id", small + "[[route]]\nrepositories = ['0011aabb']\n", "m.toml:5: route 1: repositories: refused: 0011aabb is the beginning of an id"},
 		{"nothing to watch", small + "[[log.repository]]\nid = '" + id + "'\n", "m.toml:5: log[0].repository[0]: want a name, urls or expectations"},

@@ -102,7 +102,7 @@ func (s *Server) findings(r *http.Request) (*view, error) {
 		return nil, badRequest("A finding is open, acknowledged or gone.")
 	}
 	if of := q.Get("repository"); of != "" {
-		if p.Repository, err = tuf.ParseDigest(of); err != nil {
+		if p.Repository, err = tuf.ParseRepository(of); err != nil {
 			return nil, badRequest("A repository is named by 64 digits of hex, in lower case.")
 		}
 	}

@@ -38,7 +38,7 @@ func judge(policyFile, repository, role, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id, err := tuf.ParseDigest(repository)
+	id, err := tuf.ParseRepository(repository)
 	if err != nil {
 		return "", err
 	}

@@ -129,6 +129,18 @@ func (o *gateServeFlags) read(given *pflag.FlagSet) (*gate.Config, error) {
 			return nil, err
 		}
 	default:
+		var err error
+		given.Visit(func(f *pflag.Flag) {
+			switch f.Name {
+			case "max-lifetime", "max-roles", "max-jump", "repository":
+				if v := f.Value.String(); err == nil && (v == "0" || v == "0s" || v == "") {
+					err = fmt.Errorf("--%s: zero, or empty: leave it out if its default value is meant", f.Name)
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
 		cfg = &gate.Config{Dir: o.dir, Key: o.key, SSHAgent: o.sshAgent, SSHKey: o.sshKey, ClientAddressHeader: o.addressHeader}
 		r := gate.RepositoryConfig{
 			Name: "repository", ID: o.id, Root: o.root, Policy: o.policy, Served: o.served, Fetch: o.fetch,

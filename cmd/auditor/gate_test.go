@@ -30,6 +30,16 @@ func TestGateServeWithConfigAndFlags(t *testing.T) {
 	}
 }
 
+// A zero that is given is not taken for a flag that was left out.
+func TestGateServeZeroFlags(t *testing.T) {
+	for _, flag := range []string{"--max-lifetime=0", "--max-jump=0", "--max-roles=0", "--repository=", "--repository=" + strings.Repeat("0", 64)} {
+		_, said, code := runtest.Run(t, "auditor", "gate", "serve", "--policy=p", "--dir=d", "--key=k", "--root=r", "--served=http://127.0.0.1/", flag)
+		if code != 2 || !strings.Contains(said, "zero") {
+			t.Errorf("%s: exit code %d: %s", flag, code, said)
+		}
+	}
+}
+
 // What gate key prints is what the configuration of another gate and publisher gate plan take.
 func TestGateKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.key")

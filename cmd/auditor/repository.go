@@ -52,7 +52,7 @@ func repositoryOf(ctx context.Context, arg, flag string, policy *proofs.Policy) 
 			found = r.ID
 		}
 	}
-	if _, err := tuf.ParseDigest(found); err != nil {
+	if _, err := tuf.ParseRepository(found); err != nil {
 		return "", fmt.Errorf("%q is neither the beginning of an id in hex, nor a file, nor a label that the log has for a repository", arg)
 	}
 	return found, nil

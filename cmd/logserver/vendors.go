@@ -48,7 +48,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (_ 
 
 // repository reads the name of a repository: its id, or the operator's label.
 func (v *vendorStore) repository(arg string) (tuf.Digest, error) {
-	id, err := tuf.ParseDigest(arg)
+	id, err := tuf.ParseRepository(arg)
 	if err == nil {
 		return id, nil
 	}

@@ -101,13 +101,9 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 	return cfg, log, err
 }
 
-// repositoryID reads the flag --repository. Zeros, which a template may have in place of an id,
-// would pin nothing.
+// repositoryID reads the flag --repository.
 func repositoryID(flag string) (tuf.Digest, error) {
-	id, err := tuf.ParseDigest(flag)
-	if err == nil && id.IsZero() {
-		err = errors.New("zeros are the id of no repository")
-	}
+	id, err := tuf.ParseRepository(flag)
 	if err != nil {
 		return id, fmt.Errorf("--repository: %w", err)
 	}

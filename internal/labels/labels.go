@@ -28,7 +28,7 @@ func Parse(text []byte) (map[tuf.Digest]string, error) {
 			continue
 		}
 		hex, name, _ := strings.Cut(line, " ")
-		id, err := tuf.ParseDigest(hex)
+		id, err := tuf.ParseRepository(hex)
 		name = strings.TrimSpace(name)
 		if err != nil || name == "" {
 			return nil, fmt.Errorf("line %d: want a repository's 64 hex digits, a space and its name", n)

@@ -169,7 +169,7 @@ func Judge(ctx context.Context, in Input) Verdict {
 	}
 	j := &judge{policy: policy, now: in.Now}
 	if name := strings.TrimSpace(in.Repository); name != "" {
-		if j.repository, err = tuf.ParseDigest(name); err != nil || j.repository.IsZero() {
+		if j.repository, err = tuf.ParseRepository(name); err != nil {
 			return unable("The repository %s cannot be read: an id has 64 digits of hex.", tuf.Word(name))
 		}
 		j.named = true
