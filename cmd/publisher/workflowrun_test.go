@@ -252,7 +252,7 @@ func TestActionLogsReleases(t *testing.T) {
 	ci.upload(t, v)
 	ci.job(t, "waiting", 2, nil)
 	e := ci.job(t, "logged", 0, map[string]string{"served": web.URL + "/four/metadata"})
-	if len(e.commands) != 1 || !contains(e.commands[0], "The log could not be asked") {
+	if len(e.commands) != 1 || !contains(e.commands[0], "The log is away, or does not take the token") {
 		t.Errorf("%q", e.commands)
 	}
 	ci.install(t, ci.deployed(t))

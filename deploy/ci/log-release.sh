@@ -2,7 +2,8 @@
 # Logs what is about to be published: writes witnessed proofs beside a TUF repository's metadata,
 # has gates sign the timestamp, and judges the result as a device does. Run it after the timestamp
 # is signed, and before anything is uploaded; upload only if it exits with 0. It can be run again at
-# any time. If the log is away, it exits with 0 only if nothing needs the log: all proofs are there.
+# any time. If the log is away, or does not take the token, it exits with 0 only if nothing needs the
+# log: all proofs are there. It says so in its last line.
 #
 #   log-release.sh FOLDER
 #
@@ -65,14 +66,15 @@ run() { # PROGRAM COMMAND ARGUMENT...
 	"$program" "$@"
 }
 
-# publish_step ends the script if the log refuses, and notes if the log is away.
+# publish_step ends the script if the log refuses, and notes what could not be done: the log is away,
+# or does not take the token.
 publish_step() { # COMMAND ARGUMENT...
 	[ -z "$away" ] || return 0
 	code=0
 	run publisher "$@" "--policy=$TUFLOG_POLICY" "--repository=$TUFLOG_REPOSITORY" "$folder" || code=$?
 	case $code in
 	0) ;;
-	2) away=yes ;;
+	2) away=$1 ;;
 	*) end "$code" "publisher $1 has exited with $code" ;;
 	esac
 }
@@ -92,6 +94,12 @@ esac
 case ${TUFLOG_REPOSITORY:-} in
 '') die "TUFLOG_REPOSITORY is not set: want the id that publisher submit has printed when the repository was registered" ;;
 *[!0-9a-f]*) die "TUFLOG_REPOSITORY is not an id of 64 hex digits in lower case" ;;
+esac
+[ ${#TUFLOG_REPOSITORY} -eq 64 ] || die "TUFLOG_REPOSITORY has ${#TUFLOG_REPOSITORY} digits: want an id of 64 hex digits"
+# A setting that is wrong must not look like a log that is away.
+[ -r "$TUFLOG_POLICY" ] || die "TUFLOG_POLICY: $TUFLOG_POLICY cannot be read"
+case ${TUFLOG_WAIT:-1s} in
+[!0-9]* | *[!0-9.hms]* | *[!hms]) die "TUFLOG_WAIT is not a duration such as 90s, 15m or 1h30m: $TUFLOG_WAIT" ;;
 esac
 bin=${TUFLOG_BIN:+$TUFLOG_BIN/}
 away=
@@ -122,7 +130,7 @@ if [ $# -gt 0 ]; then
 	code=0
 	run publisher gate "$@" ${TUFLOG_WAIT:+"--wait=$TUFLOG_WAIT"} "--repository=$TUFLOG_REPOSITORY" "$folder" || code=$?
 	if [ "$code" -ne 0 ]; then
-		[ -z "$away" ] || end 2 "it could not be logged now, and publisher gate has exited with $code"
+		[ -z "$away" ] || end 2 "publisher $away could not be done now, and publisher gate has exited with $code"
 		end "$code" "publisher gate has exited with $code"
 	fi
 fi
@@ -134,8 +142,8 @@ printf '{"repository":"%s"}\n' "$TUFLOG_REPOSITORY" >"$install"
 code=0
 run updater verify "--policy=$TUFLOG_POLICY" "--install-policy=$install" "$folder" || code=$?
 if [ -n "$away" ]; then
-	[ "$code" -eq 0 ] || end 2 "it could not be logged now, and a device would refuse it as it is"
-	printf 'log-release: the log could not be asked, and was not needed: all files have their proofs\n'
+	[ "$code" -eq 0 ] || end 2 "publisher $away could not be done now, and a device would refuse it as it is"
+	printf 'log-release: publisher %s could not be done (its words are above), and was not needed: all files have their proofs\n' "$away"
 elif [ "$code" -ne 0 ]; then
 	end "$code" "a device would refuse it"
 fi
