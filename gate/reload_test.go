@@ -89,6 +89,26 @@ func TestReload(t *testing.T) {
 	w.wantRefused(g, w.stage(w.vendor), verify.CodeDowngrade, "")
 }
 
+// A root that the next start would refuse is refused at a reload.
+func TestReloadAnotherRoot(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	g := w.gates[0]
+	_, newer := w.vendor.File(tuf.RoleRoot)
+	must(t, os.WriteFile(w.path("newer.json"), newer, 0o600))
+	another := func(c *gate.Config) {
+		c.Repositories[0].Root, c.Repositories[0].ID = w.path("newer.json"), w.id.String()
+	}
+	reloaded := g.reload(another)
+	g.stop()
+	g.cfg = another
+	started := g.tryStart()
+	if reloaded == nil || started == nil {
+		t.Errorf("reload: %v; start: %v", reloaded, started)
+	}
+	t.Log(reloaded)
+	g.restart(func(*gate.Config) {})
+}
+
 // Requests of before and after a reload exclude each other.
 func TestReloadBetweenTwins(t *testing.T) {
 	w := newWorld(t, 1, 1)

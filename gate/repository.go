@@ -93,8 +93,19 @@ func (g *Gate) open(ctx context.Context, all *Config, cfg RepositoryConfig) (*re
 			return nil, err
 		}
 		g.memories[r.id] = r.memory
+	} else if err := r.began(state); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// began refuses another root than the one in which trust began, as remember does at the next start.
+func (m *memory) began(state verify.State) error {
+	before, _, err := m.store.State()
+	if err == nil && before.TrustedRoot != state.TrustedRoot {
+		err = fmt.Errorf("trust began in root %s, and cannot begin in another one, %s: newer roots are learnt from what is staged and served", before.TrustedRoot, state.TrustedRoot)
+	}
+	return err
 }
 
 // remember opens the directory of a repository.

@@ -19,7 +19,7 @@ func TestParse(t *testing.T) {
 		"\n" + a.String():                       "line 2: want a repository's 64 hex digits",
 		a.String()[1:] + " x":                   "line 1: want",
 		strings.ToUpper(a.String()) + " x":      "line 1: want",
-		tuf.Digest{}.String() + " x":           "line 1: want",
+		tuf.Digest{}.String() + " x":            "line 1: want",
 		a.String() + " x\n" + a.String() + " y": "line 2: repository " + a.String() + " has a name already",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
