@@ -5,7 +5,7 @@
  *     static struct tuflog v;   (2.3 KB)
  *
  *     tuflog_begin(&v, &policy, &claim, &crypto);
- *     while ((n = read_some(buffer)) > 0)
+ *     while (!v.reason && (n = read_some(buffer)) > 0)
  *             tuflog_feed(&v, buffer, n);
  *     if (tuflog_end(&v) != TUFLOG_OK)
  *             refuse to install;
@@ -144,7 +144,11 @@ struct tuflog_leaf {
 	uint8_t other_repository, other_role, other_version, other_payload;
 };
 
-/* One check. Read the first members after tuflog_end; the others are its own. */
+/*
+ * One check. Read the first members after tuflog_end; the others are its own. Of them, reason is
+ * set as soon as the sidecar is refused, at the latest behind 512 KB: what comes then changes
+ * nothing, and need not be read.
+ */
 struct tuflog {
 	enum tuflog_reason reason;
 	uint32_t line;   /* of a malformed sidecar, from 1 */

@@ -40,6 +40,7 @@ func Edges() ([]Case, error) {
 	e.limits()
 	e.signatures()
 	e.policies()
+	e.rotated()
 	return e.all, errors.Join(e.failed...)
 }
 
@@ -262,16 +263,22 @@ func (e *edges) limits() {
 		room := proofs.MaxNoteSize + more - len(e.note(entry))
 		e.add(fmt.Sprintf("a note of %d bytes", proofs.MaxNoteSize+more), e.policy, e.claim(), e.sidecar(entry, "— "+strings.Repeat("n", room-len("—  AAAAAQI=\n"))+" AAAAAQI=\n"))
 	}
-	for _, more := range []int{0, 4} { // of a claim about an entry's hash, whatever the extra data are
+	for _, more := range []int{0, 1} { // of a claim about an entry's hash, whatever the extra data are
 		p := proofs.Proof{Checkpoint: e.note(entry)}
 		p.Checkpoint = append(p.Checkpoint, "— "+strings.Repeat("n", 200000)+" AAAAAQI=\n"...)
-		for len(p.Marshal())%4 != 3 { // so that with extra data the size is a multiple of four
+		room := func() int { return proofs.MaxProofSize - len(p.Marshal()) - len("extra \n") }
+		for room()%4 != 0 { // the base64 of the extra data fills the rest
 			p.Checkpoint = e.grow(p.Checkpoint)
 		}
-		room := proofs.MaxProofSize - len(p.Marshal()) - len("extra \n")
-		p.Extra = make([]byte, (room/4*4+more)/4*3)
+		p.Extra = make([]byte, room()/4*3)
+		for range more {
+			p.Checkpoint = e.grow(p.Checkpoint)
+		}
 		hash := proofs.LeafHash(entry)
 		e.add(fmt.Sprintf("a sidecar of %d bytes", len(p.Marshal())), e.policy, Claim{Leaf: &hash}, p.Marshal())
+		if len(p.Marshal()) != proofs.MaxProofSize+more {
+			e.failed = append(e.failed, fmt.Errorf("a sidecar of %d bytes was meant to have %d", len(p.Marshal()), proofs.MaxProofSize+more))
+		}
 	}
 }
 
@@ -358,6 +365,22 @@ func (e *edges) policies() {
 			e.add(fmt.Sprintf("origin %s, signers %d", origin, i), p, e.claim(), proof(origin, append(signers, e.witness)...))
 		}
 	}
+}
+
+// rotated has two keys of one log, of which either vouches for it.
+func (e *edges) rotated() {
+	seed := sha256.Sum256([]byte("embedded, the next key"))
+	next, err := proofs.GenerateSigner(bytes.NewReader(seed[:]), "log.example", proofs.Ed25519)
+	e.failed = append(e.failed, err)
+	p, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nlog %v\nwitness w %v\nquorum w\n", e.log.Key(), next.Key(), e.witness.Key()))
+	e.failed = append(e.failed, err)
+	entry := e.release.Marshal()
+	text := proofs.Checkpoint{Origin: "log.example", Tree: proofs.Tree{N: 1, Hash: proofs.LeafHash(entry)}}.String()
+	for i, signers := range [][]*proofs.Signer{{e.log}, {next}, {e.log, next}, {}} {
+		sidecar := proofs.Proof{Extra: entry, Checkpoint: e.sign(text, append(signers, e.witness)...)}.Marshal()
+		e.add(fmt.Sprintf("two keys of one log, signers %d", i), p, e.claim(), sidecar)
+	}
+	e.add("no signature line", p, e.claim(), proofs.Proof{Extra: entry, Checkpoint: []byte(text + "\n")}.Marshal())
 }
 
 // twin returns one of the keys under one name. These two have one id, which took 100,000 to find.

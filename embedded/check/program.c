@@ -85,6 +85,7 @@ static unsigned unusable(const struct tuflog_policy *p, const struct tuflog_clai
 {
 	struct tuflog_policy q = *p;
 	struct tuflog_claim d = *c;
+	struct tuflog_group group = {0, 0, 1};
 	unsigned n = 0;
 
 	n += expect("no policy", judge(NULL, c, &watched), TUFLOG_BROKEN);
@@ -104,6 +105,8 @@ static unsigned unusable(const struct tuflog_policy *p, const struct tuflog_clai
 	n += expect("groups at NULL", judge(&q, c, &watched), TUFLOG_BROKEN);
 	q = *p, q.groups = NULL, q.group_count = 0;
 	n += expect("no groups", judge(&q, c, &watched), TUFLOG_QUORUM_SHORT);
+	group.keys = 1, q.groups = &group, q.group_count = 1;
+	n += expect("a log as a witness", judge(&q, c, &watched), TUFLOG_QUORUM_SHORT);
 	memset(&q, 0, sizeof q);
 	n += expect("an empty policy", judge(&q, c, &watched), TUFLOG_WRONG_LOG);
 	return n;
@@ -146,6 +149,23 @@ unsigned program_mistakes(const struct tuflog_policy *policy, const struct tuflo
 	tuflog_begin(&v, policy, claim, &watched);
 	tuflog_feed(&v, NULL, 0);
 	n += expect("fed nothing", tuflog_end(&v), TUFLOG_NOT_LOGGED);
+	tuflog_begin(&v, policy, claim, &watched);
+	tuflog_feed(&v, sidecar, size);
+	tuflog_feed(&v, "\xe2\x80\x94 ", 4); /* a sidecar without an end: the name of a stranger */
+	for (i = size + 4; i < 1024 * 1024 && !v.reason; i++)
+		tuflog_feed(&v, "n", 1);
+	n += expect("without an end", tuflog_end(&v), TUFLOG_BAD_PROOF);
+	if (i > 512 * 1024 + 1) {
+		printf("FAIL without an end: %lu bytes were taken\n", (unsigned long)i);
+		n++;
+	}
+	tuflog_begin(&v, policy, claim, &watched);
+	tuflog_feed(&v, "c2sp.org/tlog-proof@v1\nindex 0\nx\n", 33);
+	n += expect("a short line", tuflog_end(&v), TUFLOG_BAD_PROOF);
+	if (v.line != 3) {
+		printf("FAIL a short line: line %lu, want 3\n", (unsigned long)v.line);
+		n++;
+	}
 	n += expect("once more", judge(policy, claim, &watched), TUFLOG_OK);
 	n += expect("ended twice", tuflog_end(&v), TUFLOG_OK);
 	tuflog_feed(&v, "x", 1);
