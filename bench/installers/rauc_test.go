@@ -59,6 +59,9 @@ func newRAUC(t *testing.T) *rauc {
 	r.launch(t, nil, "dbus-daemon", "--nofork", "--nopidfile", "--config-file="+w.Path("bus.conf"))
 	runtest.Eventually(t, "the bus is there", func() bool { _, err := os.Stat(w.Path("bus")); return err == nil })
 
+	// A link, as /var/run is.
+	must(t, os.Mkdir(w.Path("run"), 0o700))
+	must(t, os.Symlink("run", w.Path("mounted")))
 	config, err := os.ReadFile(w.Path("deploy/rauc/system.conf"))
 	must(t, err)
 	w.Write(t, "system.conf", strings.NewReplacer(
@@ -153,6 +156,7 @@ func TestRAUC(t *testing.T) {
 	refused("printf x >>content/rootfs.img", "refused (bad-metadata): target \"rootfs.img\"")
 	refused("sed -i 's/^index 2$/index 1/' content/tuflog/metadata/2.targets.json.tlog-proof", "bad-proof")
 	refused("rm content/tuflog/metadata/2.targets.json.tlog-proof", "not-logged")
+	refused("sed -i '/^— w[0-9]/d' content/tuflog/metadata/2.targets.json.tlog-proof", "quorum-short")
 	refused("rm -r content/tuflog", "no such file or directory")
 	const brings = `printf '#!/bin/sh\ntouch "$OLDPWD/ran"\n' >content/hook && chmod +x content/hook && `
 	refused(brings+`printf '[hooks]\nfilename=hook\nhooks=install-check\n' >>content/manifest.raucm`, "hooks or a handler")

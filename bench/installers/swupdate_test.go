@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // swupdate is a device with SWUpdate, and the slot that it writes.
@@ -116,6 +117,7 @@ func TestSWUpdatePreinstall(t *testing.T) {
 	const untar, tar = "tar -C swu -xf swu/tuflog.tar && ", " && tar -C swu -cf swu/tuflog.tar metadata"
 	refused(untar+"sed -i 's/^index 2$/index 1/' swu/metadata/2.targets.json.tlog-proof"+tar, "bad-proof")
 	refused(untar+"rm swu/metadata/2.targets.json.tlog-proof"+tar, "not-logged")
+	refused(untar+"sed -i '/^— w[0-9]/d' swu/metadata/2.targets.json.tlog-proof"+tar, "quorum-short")
 	refused("echo >swu/tuflog.tar", "tuflog.tar cannot be read")
 	refused("sed -i '/data = /d' swu/sw-description", "has to name the images")
 	refused(`sed -i 's/data = ".*"/data = "..\/rootfs.img"/' swu/sw-description`, "is not an image's name")
@@ -130,7 +132,7 @@ func TestSWUpdatePreinstall(t *testing.T) {
 	s.release(t, second)
 	s.log(t)
 	s.keep(t, "second")
-	s.vendor = twin
+	s.vendor, twin = twin, s.vendor
 	s.release(t, content(3))
 	refused("", "bad-proof")
 	take := func(kept string) string {
@@ -148,6 +150,20 @@ func TestSWUpdatePreinstall(t *testing.T) {
 	refused(take("second"), "needs-approval")
 	s.approve(t)
 	installed(take("second"), second)
+
+	// The next trust policy comes with the proofs.
+	policy, err := os.ReadFile(s.Path("policy.txt"))
+	must(t, err)
+	s.vendor = twin
+	must(t, s.vendor.Put(tuf.RoleTargets, "next.txt", append([]byte("# next\n"), policy...)))
+	s.release(t, second)
+	s.log(t)
+	s.initWith(t, `{"next_policy":"next.txt","root_quarantine":"1h"}`)
+	s.Write(t, "mirror/targets/next.txt", "# next\n"+string(policy))
+	installed("tar -C mirror -cf swu/tuflog.tar metadata targets/next.txt", second)
+	if got, err := os.ReadFile(s.Path("device/next-policy.txt")); err != nil || !strings.HasPrefix(string(got), "# next\n") {
+		t.Errorf("the next trust policy is not the device's: %q, %v", got, err)
+	}
 }
 
 // The device's own command judges sw-description before an image is read, one that is streamed into

@@ -73,8 +73,14 @@ func newWorld(t *testing.T, target string) *world {
 // owned gives the device to an owner who approves of each release.
 func (w *world) owned(t *testing.T) {
 	t.Helper()
+	w.initWith(t, `{"approval":"manual"}`)
+}
+
+// initWith makes the device anew, with an install policy.
+func (w *world) initWith(t *testing.T, policy string) {
+	t.Helper()
 	must(t, os.RemoveAll(w.Path("device")))
-	w.Write(t, "install.json", `{"approval":"manual"}`)
+	w.Write(t, "install.json", policy)
 	runtest.Must(t, "updater", "init", "--metadata-dir", w.Path("device"), "--policy", w.Path("policy.txt"),
 		"--install-policy", w.Path("install.json"), w.Path("1.root.json"))
 }
