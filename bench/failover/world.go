@@ -88,6 +88,7 @@ func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w
 	if err != nil {
 		return nil, err
 	}
+	vkey, _, _ = strings.Cut(vkey, "\n") // the key by which policies of this rehearsal know the log
 	if w.key, err = proofs.ParseKey(vkey); err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return nil, err
 	}
-	vkey, err := process.Output(ctx, h.Program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
+	vkey, err := process.Output(ctx, h.Program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name, "--only", "ed25519")
 	if err != nil {
 		return nil, err
 	}

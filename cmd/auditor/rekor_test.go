@@ -48,7 +48,7 @@ func newRekorWorld(t *testing.T) *rekorWorld {
 	w.v1 = rekorserver.NewV1(t, "rekor1.example", w.newRekorKey("rekor1.pem", false))
 	w.v2 = rekorserver.NewV2(t, "rekor2.example", w.newRekorKey("rekor2.pem", true))
 	runtest.Programs(t, "logserver", "witness", "auditor")
-	own, rekor, _ := strings.Cut(runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ecdsa"), "\n")
+	own, rekor, _ := strings.Cut(runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--only", "ed25519", "--ecdsa"), "\n")
 	w.rekorKey = rekor
 	w.Serve(t, own, "--open-registration")
 	lines, err := os.ReadFile(w.Path("policy"))

@@ -84,7 +84,7 @@ func startPostgres(t *testing.T, dir string, databases ...string) *postgresserve
 // newSharedWorld makes a log and starts everything.
 func newSharedWorld(t *testing.T) *sharedWorld {
 	t.Helper()
-	return newServers(t).makeLog(t)
+	return newServers(t).makeLog(t, "--only", "ed25519")
 }
 
 // makeLog makes a log on the servers, and starts its witnesses and front ends; flags are
@@ -341,7 +341,7 @@ func (w *sharedWorld) audit(t *testing.T, reader *runtest.Service, index int64) 
 // why once and at /readyz, and tries less and less often.
 func (w *sharedWorld) anotherKey(t *testing.T, s *runtest.Service) {
 	t.Helper()
-	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("stranger"), "--origin", "test.example/log")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("stranger"), "--origin", "test.example/log", "--only", "ed25519")
 	policy, err := os.ReadFile(w.Path("policy"))
 	if err == nil {
 		err = os.WriteFile(w.Path("policy"), fmt.Appendf(nil, "log %s\n%s", vkey, policy), 0o600)
@@ -397,7 +397,7 @@ func (w *sharedWorld) anotherKey(t *testing.T, s *runtest.Service) {
 // Servers, keys and directories that do not fit together are refused.
 func TestFrontEndRefuses(t *testing.T) {
 	w := newServers(t)
-	at := []string{"--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}
+	at := []string{"--dir", w.Path("log"), "--origin", "test.example/log", "--only", "ed25519", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}
 	vkey := runtest.Must(t, "logserver", append([]string{"init"}, at...)...)
 	if err := os.WriteFile(w.Path("policy"), fmt.Appendf(nil, "log %s\nquorum none\n", vkey), 0o600); err != nil {
 		t.Fatal(err)

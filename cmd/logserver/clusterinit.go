@@ -36,7 +36,7 @@ What to hand out:
   to vendors, devices and  a trust policy with the line below, with the log's URL,
   auditors                 the witnesses that cosign, and their quorum
                              log %s https://...
-  to vendors, in private   the registration token in %s
+%s  to vendors, in private   the registration token in %s
   to devices, as well      the repository's id, which registering it returns
 %s  to other front ends      a copy of %s; those without log.key never lead
 Now have PostgreSQL analyze Trillian's database, or its signer will be slow:

@@ -44,18 +44,20 @@ func signedWithECDSA(t *testing.T, url, vkey string) (signed []byte) {
 	return signed
 }
 
-// A log that was made with --ecdsa signs with both keys, and each opens its checkpoints
-// alone: whoever lists the Ed25519 key need not know of the other.
+// A log that was made with --ecdsa signs with three keys, and each opens its checkpoints
+// alone: whoever lists the Ed25519 key need not know of the others.
 func TestInitECDSA(t *testing.T) {
 	w := &world{World: &runtest.World{Dir: t.TempDir()}}
-	own, rekor, ok := strings.Cut(runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ecdsa"), "\n")
-	if !ok {
-		t.Fatalf("init --ecdsa printed one key: %s", own)
+	printed := runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ecdsa")
+	keys := strings.Split(printed, "\n")
+	if len(keys) != 3 {
+		t.Fatalf("init --ecdsa printed %s", printed)
 	}
-	if list := runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")); list != own+"\n"+rekor {
-		t.Errorf("keys:\n%s\nwant\n%s\n%s", list, own, rekor)
+	own, rekor := keys[0], keys[2]
+	if list := runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")); list != printed {
+		t.Errorf("keys:\n%s\nwant\n%s", list, printed)
 	}
-	for _, file := range []string{"log/log.key", "log/keys/rekor.key"} {
+	for _, file := range []string{"log/log.key", "log/keys/ml-dsa-44.key", "log/keys/rekor.key"} {
 		if info, err := os.Stat(w.Path(file)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", file, info, err)
 		}
@@ -67,7 +69,7 @@ func TestInitECDSA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, vkey := range []string{own, rekor} {
+	for _, vkey := range keys {
 		policy, err := proofs.ParsePolicy([]byte(strings.Replace(string(lines), own, vkey, 1)))
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +93,8 @@ func TestAddECDSA(t *testing.T) {
 	signedWithECDSA(t, w.Log.URL, rekor)
 }
 
-// So does a log on servers, whose keys are made in the same way.
+// So does a log on servers, whose keys are made in the same way; each of its front ends
+// serves the signatures of all.
 func TestInitECDSAOnServers(t *testing.T) {
 	w := newServers(t).makeLog(t, "--ecdsa")
 	leader, _ := w.leads(t)
@@ -99,8 +102,18 @@ func TestInitECDSAOnServers(t *testing.T) {
 	if res, err := w.registrar(t, leader).Register(t.Context(), root); err != nil || !res.Done {
 		t.Fatalf("register: %+v, %v", res, err)
 	}
-	_, rekor, _ := strings.Cut(runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")), "\n")
+	keys := strings.Split(runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")), "\n")
+	if len(keys) != 3 {
+		t.Fatalf("keys: %q", keys)
+	}
+	mldsa, err := proofs.ParsePolicy([]byte("log " + keys[1] + "\nquorum none\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, front := range w.fronts {
-		signedWithECDSA(t, front.URL, rekor)
+		signed := signedWithECDSA(t, front.URL, keys[2])
+		if _, err := mldsa.OpenCheckpoint(signed); err != nil {
+			t.Errorf("under a policy with %s: %v\n%s", keys[1], err, signed)
+		}
 	}
 }

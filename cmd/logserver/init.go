@@ -24,26 +24,34 @@ func newInit() *cobra.Command {
 	var made newLog
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --origin ORIGIN [--storage URL --state URL]",
-		Short: "Make a new log: a key, an empty tree and a ledger",
+		Short: "Make a new log: keys, an empty tree and a ledger",
 		Long: `Init makes a new log in a directory, which it creates if need be, and prints the
-log's public key: give it to the witnesses that are to cosign the log, and to
-everyone who is to trust it. The origin is the log's name for ever: a URL without
-a scheme, not necessarily reachable.
+log's public keys, one a line: give them to the witnesses that are to cosign the log,
+and to everyone who is to trust it. The origin is the log's name for ever: a URL
+without a scheme, not necessarily reachable.
 
-With --ecdsa the log has an ECDSA P-256 key beside its Ed25519 key from the start,
-as logserver key add --type ecdsa-p256 rekor makes one later, and signs every
-checkpoint with both: the public transparency log Rekor takes checkpoints by that
-signature. Its public key is printed in a second line. A policy may list it in a line
-log of its own: auditor anchor needs that line, devices do not (docs/anchors.md).
+It makes two keys, and the log signs every checkpoint with both: Ed25519, the log's
+own, which every verifier knows and which is printed first, and ML-DSA-44, which
+withstands quantum computers, in DIR/keys/ml-dsa-44.key. A policy that names one of
+them needs that signature; one that names both takes either. --only ed25519 makes no
+ML-DSA-44 key; logserver key add makes one later.
 
-With --ssh-agent the log's key is one that an ssh-agent holds, and there is no key
-file: logserver serve then takes --ssh-agent, too.
+With --ecdsa the log has an ECDSA P-256 key as well from the start, as logserver key
+add --type ecdsa-p256 rekor makes one later: the public transparency log Rekor takes
+checkpoints by that signature. Its public key is printed last. A policy may list it in
+a line log of its own: auditor anchor needs that line, devices do not
+(docs/anchors.md).
+
+With --ssh-agent the Ed25519 key is one that an ssh-agent holds, and there is no file
+of it: logserver serve then takes --ssh-agent, too. The other keys are files all the
+same.
 
 With --storage and --state the log is made on servers, for several front ends: the
 entries in a tree of Trillian's log server, which is made if the URL names none, and
 all else in an empty PostgreSQL database, which must exist. The directory then holds
 just the keys and the token. Copy it, in private, for each further front end.`,
 		Example: `  logserver init --dir ./log --origin log.example/tuf
+  logserver init --dir ./log --origin log.example/tuf --only ed25519
   logserver init --dir ./log --origin log.example/tuf --ecdsa
   logserver init --dir ./log --origin log.example/tuf --ssh-agent "$SSH_AUTH_SOCK" --ssh-key SHA256:...
   logserver init --dir ./log --origin log.example/tuf --storage trillian://10.0.0.9:8090 --state postgres://tuflog@10.0.0.8/tuflog`,
@@ -56,7 +64,7 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 				keys, err := initializeShared(cmd.Context(), at, &on, made)
 				if err == nil {
 					keys.print(cmd.OutOrStdout())
-					fmt.Fprintf(cmd.ErrOrStderr(), handOutShared, keys.own, keys.own, at.token(), keys.handOutECDSA(), at.dir, serveSharedWith(at, on, made))
+					fmt.Fprintf(cmd.ErrOrStderr(), handOutShared, keys.own, keys.own, keys.handOutMLDSA(), at.token(), keys.handOutECDSA(), at.dir, serveSharedWith(at, on, made))
 				}
 				return err
 			}
@@ -65,7 +73,7 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 				return err
 			}
 			keys.print(cmd.OutOrStdout())
-			fmt.Fprintf(cmd.ErrOrStderr(), handOut, keys.own, keys.own, at.token(), keys.handOutECDSA(), serveWith(at, made), at.ledgerDir())
+			fmt.Fprintf(cmd.ErrOrStderr(), handOut, keys.own, keys.own, keys.handOutMLDSA(), at.token(), keys.handOutECDSA(), serveWith(at, made), at.ledgerDir())
 			return nil
 		},
 	}
@@ -73,8 +81,9 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 	at.ledgerFlag(cmd)
 	on.sharedFlags(cmd)
 	cmd.Flags().StringVar(&made.origin, "origin", "", "name of the log (required)")
-	cmd.Flags().StringVar(&made.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key")
+	cmd.Flags().StringVar(&made.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's Ed25519 key")
 	cmd.Flags().StringVar(&made.fingerprint, "ssh-key", "", "which Ed25519 key of the ssh-agent, by its fingerprint as ssh-add -l prints it")
+	cmd.Flags().StringVar(&made.only, "only", "", "make no key beside the log's own, which is of this type: ed25519")
 	cmd.Flags().BoolVar(&made.ecdsa, "ecdsa", false, "make an ECDSA P-256 key as well, by whose signature Rekor takes checkpoints")
 	cmd.MarkFlagsRequiredTogether("ssh-agent", "ssh-key")
 	if err := cmd.MarkFlagRequired("origin"); err != nil {
@@ -89,7 +98,7 @@ What to hand out:
   to vendors, devices and  a trust policy with the line below, with the log's URL,
   auditors                 the witnesses that cosign, and their quorum
                              log %s https://...
-  to vendors, in private   the registration token in %s
+%s  to vendors, in private   the registration token in %s
   to devices, as well      the repository's id, which registering it returns
                            (publisher submit prints it)
 %sNext: write the policy with the witnesses' keys and URLs, then
@@ -115,22 +124,44 @@ func serveWith(at place, made newLog) string {
 // newLog has the settings of a log that is to be made.
 type newLog struct {
 	origin, agent, fingerprint string
-	ecdsa                      bool // with an ECDSA key beside its own
+	only                       string // "ed25519": without an ML-DSA-44 key; empty: with one
+	ecdsa                      bool   // with an ECDSA key
 }
 
 // newKeys are the keys of a log that is made.
 type newKeys struct {
 	own     proofs.Key
 	private string         // of own; empty if an agent holds it
+	mldsa   *proofs.Signer // nil with --only ed25519
 	ecdsa   *proofs.Signer // nil unless asked for
 }
 
-// print prints the public keys, the log's own first.
+// Names of the further keys that init makes, in DIR/keys.
+const (
+	mldsaName = "ml-dsa-44"
+	ecdsaName = "rekor"
+)
+
+// print prints the public keys, the log's own first, in the order in which it signs with
+// them and key list prints them.
 func (k *newKeys) print(w io.Writer) {
 	fmt.Fprintln(w, k.own)
-	if k.ecdsa != nil {
-		fmt.Fprintln(w, k.ecdsa.Key())
+	for _, s := range []*proofs.Signer{k.mldsa, k.ecdsa} {
+		if s != nil {
+			fmt.Fprintln(w, s.Key())
+		}
 	}
+}
+
+// handOutMLDSA is what to hand out for the ML-DSA-44 key, if there is one.
+func (k *newKeys) handOutMLDSA() string {
+	if k.mldsa == nil {
+		return ""
+	}
+	return fmt.Sprintf(`                           or, if proofs have to withstand quantum computers, with
+                           this line in its place (and witnesses' ML-DSA-44 keys)
+                             log %v https://...
+`, k.mldsa.Key())
 }
 
 // handOutECDSA is the line of what to hand out for the ECDSA key, if there is one.
@@ -143,9 +174,24 @@ func (k *newKeys) handOutECDSA() string {
 
 // keys makes the log's keys, of which its own may be in an agent.
 func (n *newLog) keys() (k *newKeys, err error) {
+	switch n.only {
+	case "", "ed25519":
+	case "ml-dsa-44":
+		return nil, errors.New("--only ml-dsa-44: a log's own key is of type Ed25519, which all witnesses know; without --only it has both, and a policy may name the ML-DSA-44 key alone")
+	default:
+		return nil, fmt.Errorf("--only %q: want ed25519", n.only)
+	}
 	k = &newKeys{}
 	if k.own, k.private, err = n.key(); err != nil {
 		return nil, err
+	}
+	if n.only == "" {
+		k.mldsa, err = proofs.GenerateSigner(rand.Reader, n.origin, proofs.MLDSA44)
+		if err != nil && len(n.origin) > proofs.MaxCosignerName {
+			return nil, fmt.Errorf("%w (--only ed25519 makes no such key)", err)
+		} else if err != nil {
+			return nil, err
+		}
 	}
 	if n.ecdsa {
 		if k.ecdsa, err = proofs.GenerateSigner(rand.Reader, n.origin, proofs.ECDSA); err != nil {
@@ -155,7 +201,7 @@ func (n *newLog) keys() (k *newKeys, err error) {
 	return k, nil
 }
 
-// key makes the log's key, or finds it in the agent: then there is nothing to
+// key makes the log's own key, or finds it in the agent: then there is nothing to
 // keep.
 func (n *newLog) key() (key proofs.Key, private string, err error) {
 	if n.agent == "" {
@@ -224,7 +270,7 @@ func initialize(ctx context.Context, at place, made newLog) (*newKeys, error) {
 }
 
 // writeKeys writes the keys of a new log and its registration token. The log's own keys
-// come last, so that there is no log that lacks its further one.
+// come last, so that there is no log that lacks a further one.
 func writeKeys(at place, keys *newKeys) error {
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
 		return err
@@ -232,8 +278,11 @@ func writeKeys(at place, keys *newKeys) error {
 	if err := keyfile.Create(at.token(), rand.Text()); err != nil {
 		return err
 	}
-	if keys.ecdsa != nil {
-		if err := writeMoreKey(at, "rekor", keys.ecdsa); err != nil {
+	for name, signer := range map[string]*proofs.Signer{mldsaName: keys.mldsa, ecdsaName: keys.ecdsa} {
+		if signer == nil {
+			continue
+		}
+		if err := writeMoreKey(at, name, signer); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ type acknowledged struct {
 func newMoving(t *testing.T) *moving {
 	t.Helper()
 	m := &moving{sharedWorld: newServers(t), vendor: newVendor(t)}
-	m.serve(t, runtest.Must(t, "logserver", "init", "--dir", m.Path("log"), "--origin", "test.example/log"), "--open-registration")
+	m.serve(t, runtest.Must(t, "logserver", "init", "--dir", m.Path("log"), "--origin", "test.example/log", "--only", "ed25519"), "--open-registration")
 	m.id = m.register(t, m.vendor)
 	m.storage = "trillian://" + m.trillian.Target()
 	return m

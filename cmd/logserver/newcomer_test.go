@@ -28,7 +28,7 @@ func TestNewcomersMistakes(t *testing.T) {
 		refuses("no log in "+l, command, "--dir", l)
 	}
 	refuses("no log in "+l, "key", "list", "--dir", l)
-	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example", "--only", "ed25519")
 	file := func(name, content string) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -77,7 +77,7 @@ func TestStatusWithoutPermission(t *testing.T) {
 func TestWitnessURLWithoutScheme(t *testing.T) {
 	dir := t.TempDir()
 	l := filepath.Join(dir, "l")
-	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example", "--only", "ed25519")
 	witness := runtest.Must(t, "witness", "init", "--dir", filepath.Join(dir, "w"), "--name", "w.example", "--only", "ed25519")
 	policy := write(t, "policy", "log "+vkey+"\nwitness w "+witness+" 127.0.0.1:7380\nquorum w\n", 0o600)
 	_, stderr, code := runtest.Run(t, "logserver", "serve", "--dir", l, "--policy", policy, "--listen", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func TestWitnessURLWithoutScheme(t *testing.T) {
 func TestSecretsFromTheEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	l := filepath.Join(dir, "l")
-	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", l, "--origin", "log.example", "--only", "ed25519")
 	policy := write(t, "policy", "log "+vkey+"\nquorum none\n", 0o600)
 	key, err := os.ReadFile(l + "/log.key")
 	if err := errors.Join(err, os.Remove(l+"/log.key"), os.Remove(l+"/registration.token")); err != nil {

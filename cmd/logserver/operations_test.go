@@ -174,12 +174,15 @@ func TestAgent(t *testing.T) {
 	if _, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", "SHA256:none"); code != 2 || !strings.Contains(stderr, `fingerprint "SHA256:none"`) {
 		t.Errorf("init with another key: exit %d, %s", code, stderr)
 	}
-	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey))
+	vkey, mldsa, _ := strings.Cut(runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey)), "\n")
 	if _, err := os.Stat(w.Path("log/log.key")); !os.IsNotExist(err) {
 		t.Errorf("there is a key file: %v", err)
 	}
 	if key, err := proofs.ParseKey(vkey); err != nil || string(key.PublicKey()) != string(public) {
 		t.Errorf("%q: %v", vkey, err)
+	}
+	if key, err := proofs.ParseKey(mldsa); err != nil || key.Algorithm() != proofs.MLDSA44 {
+		t.Errorf("%q: %v", mldsa, err)
 	}
 	w.serve(t, vkey, "--open-registration", "--ssh-agent", w.Path("agent"))
 	w.register(t, newVendor(t))
@@ -217,7 +220,7 @@ func serveAgent(t *testing.T, socket string, keyring agent.Agent) {
 
 func TestKeyReadableByOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	vkey := runtest.Must(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log", "--only", "ed25519")
 	policy := write(t, "policy", "log "+vkey+"\nquorum none\n", 0o600)
 	for _, file := range []string{"log.key", "registration.token"} {
 		path := filepath.Join(dir, file)

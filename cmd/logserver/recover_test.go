@@ -123,7 +123,7 @@ func TestNewLogUnderAnOldKey(t *testing.T) {
 	v := newVendor(t)
 	w.register(t, v)
 	w.Log.Stop(t)
-	runtest.Must(t, "logserver", "init", "--dir", w.Path("new"), "--origin", "test.example/log")
+	runtest.Must(t, "logserver", "init", "--dir", w.Path("new"), "--origin", "test.example/log", "--only", "ed25519")
 	for _, name := range []string{"log.key", "log.vkey"} {
 		copyFile(t, w.Path("log/"+name), w.Path("new/"+name))
 	}

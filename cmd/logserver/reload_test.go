@@ -120,7 +120,7 @@ func (w *reloading) unusable() {
 // otherLogs: a policy that lists another log cannot be used, nor can a token that is half
 // written, or can be guessed.
 func (w *reloading) otherLogs() {
-	other := runtest.Must(w.t, "logserver", "init", "--dir", w.Path("other"), "--origin", "other.example")
+	other := runtest.Must(w.t, "logserver", "init", "--dir", w.Path("other"), "--origin", "other.example", "--only", "ed25519")
 	w.Write(w.t, "policy", "log "+other+"\nquorum none\n")
 	w.Write(w.t, "log/labels", w.id+" Another name\n")
 	w.reload()

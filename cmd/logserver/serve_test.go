@@ -24,9 +24,35 @@ import (
 func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
-	key, err := proofs.ParseKey(strings.TrimSpace(stdout))
+	own, mldsa, _ := strings.Cut(strings.TrimSpace(stdout), "\n")
+	key, err := proofs.ParseKey(own)
 	if code != 0 || err != nil || key.Name() != "test.example/log" || !strings.Contains(stderr, "witness log add --dir WITNESS --url https://... "+key.String()) {
 		t.Fatalf("init: exit %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	if second, err := proofs.ParseKey(mldsa); err != nil || key.Algorithm() != proofs.Ed25519 || second.Algorithm() != proofs.MLDSA44 || second.Name() != key.Name() {
+		t.Errorf("init printed %s, %v", stdout, err)
+	}
+	if list := runtest.Must(t, "logserver", "key", "list", "--dir", dir) + "\n"; list != stdout {
+		t.Errorf("key list prints %s, init printed %s", list, stdout)
+	}
+	if vkey, err := os.ReadFile(filepath.Join(dir, "log.vkey")); string(vkey) != own+"\n" {
+		t.Errorf("log.vkey has %s, %v", vkey, err)
+	}
+	// The lines for policies are good as they are, one by one and together.
+	var lines []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "log ") {
+			lines = append(lines, line+"\n")
+		}
+	}
+	for _, text := range append(lines, strings.Join(lines, "")) {
+		if _, err := proofs.ParsePolicy([]byte(text + "quorum none\n")); err != nil || len(lines) != 2 {
+			t.Errorf("%q is no policy: %v\n%s", text, err, stderr)
+		}
+	}
+	one := runtest.Must(t, "logserver", "init", "--dir", filepath.Join(t.TempDir(), "log"), "--origin", "test.example/"+strings.Repeat("x", 250), "--only", "ed25519")
+	if key, err := proofs.ParseKey(one); err != nil || key.Algorithm() != proofs.Ed25519 {
+		t.Errorf("--only ed25519 makes %s, %v", one, err)
 	}
 	for _, tt := range []struct {
 		what string
@@ -36,6 +62,9 @@ func TestInit(t *testing.T) {
 		{"a second time", []string{"--dir", dir, "--origin", "x.example"}, "there is a log in " + dir + " already"},
 		{"over a ledger", []string{"--dir", dir + "2", "--ledger", dir + ".ledger", "--origin", "x.example"}, "not empty"},
 		{"with the ledger inside", []string{"--dir", dir + "2", "--ledger", dir + "2/ledger", "--origin", "x.example"}, "inside the log's directory"},
+		{"with a name that is too long for one of the keys", []string{"--dir", dir + "2", "--origin", "test.example/" + strings.Repeat("x", 250)}, "--only ed25519 makes no such key"},
+		{"without an Ed25519 key", []string{"--dir", dir + "2", "--origin", "x.example", "--only", "ml-dsa-44"}, "a log's own key is of type Ed25519"},
+		{"with another type of key", []string{"--dir", dir + "2", "--origin", "x.example", "--only", "rsa"}, "want ed25519"},
 		{"without an origin", []string{"--dir", dir + "2"}, "origin"},
 		{"with a name that is no key name", []string{"--dir", dir + "2", "--origin", "a b"}, "a b"},
 	} {
@@ -43,7 +72,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("init %s: exit %d, %s%s", tt.what, code, stdout, stderr)
 		}
 	}
-	for file, mode := range map[string]os.FileMode{"log.key": 0o600, "registration.token": 0o600, "log.vkey": 0o644} {
+	for file, mode := range map[string]os.FileMode{"log.key": 0o600, "registration.token": 0o600, "keys/ml-dsa-44.key": 0o600, "log.vkey": 0o644, "keys/ml-dsa-44.vkey": 0o644} {
 		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s: %v, %v", file, info.Mode(), err)
 		}

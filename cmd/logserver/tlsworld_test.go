@@ -310,7 +310,7 @@ func (w *secureWorld) storageURL(target, ca string) string {
 func (w *secureWorld) startLog(t *testing.T) {
 	t.Helper()
 	w.state = w.databaseURL("tuflog")
-	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillians://"+w.target+"?ca="+w.ca.file, "--state", w.state)
+	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--only", "ed25519", "--storage", "trillians://"+w.target+"?ca="+w.ca.file, "--state", w.state)
 	found := regexp.MustCompile(`--storage 'trillians://\S+/(\d+)\?ca=\S+' --state '\S+' `).FindStringSubmatch(stderr)
 	if code != 0 || found == nil {
 		t.Fatalf("init: exit %d\n%s", code, stderr)

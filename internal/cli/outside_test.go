@@ -86,7 +86,7 @@ func TestWhatComesFromOutside(t *testing.T) {
 	}
 	_, root := vendor.File("root")
 	write("1.root.json", root)
-	logKey := runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log")
+	logKey := runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log", "--only", "ed25519")
 	witnessKey := runtest.Must(t, "witness", "init", "--dir", path("witness"), "--name", "w.example", "--only", "ed25519")
 	policy := write("policy", fmt.Appendf(nil, "log %s\nwitness w %s\nquorum w\n", logKey, witnessKey))
 

@@ -298,7 +298,7 @@ func TestPeerWitnesses(t *testing.T) {
 	peer(t, ".")
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	vkey := runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log")
+	vkey, _, _ := strings.Cut(runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log"), "\n")
 	log, err := proofs.ParseKey(vkey)
 	if err != nil {
 		t.Fatal(err)
