@@ -142,7 +142,12 @@ func (w *rekorWorld) audit(code int, want string, args ...string) (said anchorAu
 	args = append([]string{"audit", "--dir", w.Path("anchors"), "--policy", w.Path("auditors.policy"),
 		"--state", w.Path("state"), "--out", w.Path("evidence")}, args...)
 	out = w.anchor(code, want, args...)
-	w.must(json.Unmarshal([]byte(w.anchor(code, "", append(args, "--json")...)), &said))
+	var all []anchorAudit
+	w.must(json.Unmarshal([]byte(w.anchor(code, "", append(args, "--json")...)), &all))
+	if len(all) != 1 {
+		w.t.Fatalf("audited %d logs\n%s", len(all), out)
+	}
+	said = all[0]
 	if len(said.Instances) != 2 {
 		w.t.Fatalf("audited %d instances\n%s", len(said.Instances), out)
 	}
@@ -184,7 +189,7 @@ func TestRekorAnchors(t *testing.T) {
 	policy := w.Path("auditors.policy")
 	w.release()
 	for version := range 2 {
-		w.anchor(0, "has the checkpoint of size", append([]string{"submit"}, w.to(version+1, "anchors")...)...)
+		w.anchor(0, "The checkpoint of size", append([]string{"submit"}, w.to(version+1, "anchors")...)...)
 	}
 	was := w.submit() // for both have it already
 	w.release()
@@ -194,10 +199,10 @@ func TestRekorAnchors(t *testing.T) {
 			t.Errorf("submitted %+v, then %+v", was[i], now[i])
 		}
 	}
-	w.anchor(0, "4 anchors", "list", "--dir", w.Path("anchors"))
+	w.anchor(0, "There are 4 receipts", "list", "--dir", w.Path("anchors"))
 	runtest.Eventually(t, "both instances show what they took", func() bool {
 		out, _, _ := runtest.Run(t, "auditor", "anchor", "list", "--dir", w.Path("anchors"), "--remote", "--policy", policy)
-		return strings.HasPrefix(out, "4 anchors\n")
+		return strings.HasPrefix(out, "Rekor has 4 anchors ")
 	})
 	said, _ := w.audit(0, "Nothing speaks against log test.example/log")
 	for _, one := range said.Instances {
@@ -214,10 +219,7 @@ func TestRekorAnchors(t *testing.T) {
 		w.must(err)
 		return paths
 	}
-	out := w.anchor(0, "", append([]string{"verify", "--dir", w.Path("anchors"), "--policy", policy}, receipts("anchors")...)...)
-	if n := strings.Count(out, "log test.example/log signed the checkpoint of size "); n != 4 {
-		t.Errorf("%d receipts verify:\n%s", n, out)
-	}
+	w.anchor(0, "4 of 4 receipts verified", append([]string{"verify", "--dir", w.Path("anchors"), "--policy", policy}, receipts("anchors")...)...)
 	w.release()
 	w.anchor(2, "rekor1: ", "submit", "--dir", w.Path("anchors"), "--policy", policy)
 	w.must(w.v1.Restart(t.Context()))
@@ -227,11 +229,11 @@ func TestRekorAnchors(t *testing.T) {
 	// One victim is shown a tree of its own, and pins it. Nobody else has its text.
 	w.Write(t, "victim.note", string(w.hiddenFork()))
 	for version := range 2 {
-		w.anchor(0, "has the checkpoint of size 1", append([]string{"submit", w.Path("victim.note")}, w.to(version+1, "victim")...)...)
+		w.anchor(0, "The checkpoint of size 1 ", append([]string{"submit", w.Path("victim.note")}, w.to(version+1, "victim")...)...)
 	}
 	runtest.Eventually(t, "both instances show the victim's", func() bool {
 		out, _, _ := runtest.Run(t, "auditor", "anchor", "list", "--dir", w.Path("anchors"), "--remote", "--policy", policy)
-		return strings.HasPrefix(out, "8 anchors\n")
+		return strings.HasPrefix(out, "Rekor has 8 anchors ")
 	})
 	// It may be of a tree to come, until witnesses have cosigned later.
 	said, _ = w.audit(0, "open")
@@ -328,8 +330,8 @@ func TestRekorMonitor(t *testing.T) {
 	receipts, err := filepath.Glob(w.Path("d/anchors") + "/*/*/receipts/*.json")
 	w.must(err)
 	keys := []string{"verify", "--rekor-key", w.Path("rekor1.pem"), "--rekor-key", w.Path("rekor2.pem"), "--policy", w.Path("auditors.policy")}
-	out := w.anchor(0, "Rekor rekor1 has it", append(keys, receipts...)...)
-	if n := strings.Count(out, "log test.example/log signed the checkpoint of size "); n != len(receipts) || n < 4 {
-		t.Errorf("%d of %d receipts verify:\n%s", n, len(receipts), out)
+	if n := len(receipts); n < 4 {
+		t.Errorf("%d receipts", n)
 	}
+	w.anchor(0, fmt.Sprintf("%d of %[1]d receipts verified", len(receipts)), append(keys, receipts...)...)
 }
