@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/audit/anchor"
+	"github.com/tuflog/tuflog/audit/anchored"
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
@@ -84,32 +88,37 @@ func (s *anchorAudit) print(w io.Writer) error {
 	return nil
 }
 
-// printEntries prints those that are not consistent.
+// printEntries prints those that are not consistent: orphans first, and the newest first, since anyone can
+// make any number of older ones.
 func (s *anchorAudit) printEntries(w io.Writer) error {
-	var t printable.Table
-	rows := 0
+	type row struct {
+		instance string
+		anchored.Judged
+	}
+	var rows []row
 	for _, one := range s.Instances {
 		for _, j := range one.Entries {
-			if j.Verdict == anchor.Consistent {
-				continue
-			}
-			if rows == 0 {
-				fmt.Fprintln(w)
-				t = printable.NewTable(w, "INSTANCE", "ENTRY", "SINCE", "VERDICT", "SHA-256 OF THE TEXT")
-			}
-			if rows++; rows <= maxPrinted {
-				t.Row(printable.Line(one.Instance), j.LogIndex, j.Time.Format(time.RFC3339), j.Verdict, j.Digest)
+			if j.Verdict != anchor.Consistent {
+				rows = append(rows, row{one.Instance, j})
 			}
 		}
 	}
-	if rows == 0 {
+	if len(rows) == 0 {
 		return nil
+	}
+	slices.SortStableFunc(rows, func(x, y row) int {
+		return cmp.Or(strings.Compare(string(y.Verdict), string(x.Verdict)), y.Time.Compare(x.Time))
+	})
+	fmt.Fprintln(w)
+	t := printable.NewTable(w, "INSTANCE", "ENTRY", "SINCE", "VERDICT", "SHA-256 OF THE TEXT")
+	for _, r := range rows[:min(len(rows), maxPrinted)] {
+		t.Row(printable.Line(r.instance), r.LogIndex, r.Time.Format(time.RFC3339), r.Verdict, r.Digest)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if rows > maxPrinted {
-		fmt.Fprintf(w, "and %d more (--json prints all)\n", rows-maxPrinted)
+	if n := len(rows) - maxPrinted; n > 0 {
+		fmt.Fprintf(w, "and %d more (--json prints all)\n", n)
 	}
 	return nil
 }
