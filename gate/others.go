@@ -94,7 +94,7 @@ func (o *others) look(ctx context.Context) (shown map[string]*tuf.Metadata, trou
 func (o *others) agree(ctx context.Context, m, last, before, root *tuf.Metadata) (certain bool, err error) {
 	all, troubles := o.look(ctx)
 	r := o.repository
-	version, served, gates := versionOf(last), false, 0
+	version, served, gates, empty := versionOf(last), false, 0, false
 	for _, p := range o.places {
 		shown, answered := all[p.name]
 		if !answered {
@@ -118,10 +118,20 @@ func (o *others) agree(ctx context.Context, m, last, before, root *tuf.Metadata)
 		switch {
 		case !p.served:
 			gates++
+		case last == nil && shown == nil:
+			empty = true
 		case last == nil || shown != nil && shown.Version >= last.Version:
 			served = true
 		default: // what was published is not taken away again: it is not there that one sees it
 			troubles = append(troubles, fmt.Sprintf("%s: it shows no timestamp, or an older one than version %d, which this gate has signed", p.name, last.Version))
+		}
+	}
+	if empty {
+		// That may be a wrong path, and this gate's record may be lost: one more has to say that
+		// nothing was signed, if there is one.
+		served = served || gates > 0 || len(o.places) == 1
+		if !served {
+			troubles = append(troubles, "the served place shows no timestamp, this gate has no record of one, and no other gate answers")
 		}
 	}
 	certain = served || gates >= r.enoughGates(root)
