@@ -79,6 +79,7 @@ type Claim struct {
 type Case struct {
 	Name     string
 	Policy   *compile.Compiled
+	Trust    *proofs.Policy // that Policy was compiled of
 	Claim    Claim
 	Sidecar  []byte
 	Code     Code
@@ -115,7 +116,7 @@ func New(name string, policy *proofs.Policy, claim Claim, sidecar []byte) (Case,
 	if err != nil {
 		return Case{}, err
 	}
-	c := Case{Name: name, Policy: compiled, Claim: claim, Sidecar: sidecar}
+	c := Case{Name: name, Policy: compiled, Trust: policy, Claim: claim, Sidecar: sidecar}
 	c.Code, c.Reason, err = Judge(policy, claim, sidecar)
 	if err != nil {
 		return c, err

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/tuflog/tuflog/embedded/cases"
@@ -57,13 +58,18 @@ func run(check string, count int, seed uint64) error {
 			}
 		}
 	}
+	edges, err := cases.Edges()
+	if err != nil {
+		return err
+	}
+	edges = slices.DeleteFunc(edges, func(c cases.Case) bool { return len(c.Sidecar) > 20_000 }) // they are slow
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
 	errs := make([]error, workers)
 	tallies := make([]tally, workers)
 	for i := range workers {
 		wg.Go(func() {
-			errs[i] = work(check, world, seeds, rand.New(rand.NewPCG(seed, uint64(i))), (count+workers-1)/workers, &tallies[i])
+			errs[i] = work(check, world, seeds, edges, rand.New(rand.NewPCG(seed, uint64(i))), (count+workers-1)/workers, &tallies[i])
 		})
 	}
 	wg.Wait()
@@ -85,7 +91,7 @@ func run(check string, count int, seed uint64) error {
 	return nil
 }
 
-func work(check string, world *cases.World, seeds [][]byte, r *rand.Rand, count int, t *tally) error {
+func work(check string, world *cases.World, seeds [][]byte, edges []cases.Case, r *rand.Rand, count int, t *tally) error {
 	cmd := exec.Command(check, "-")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -110,8 +116,12 @@ func work(check string, world *cases.World, seeds [][]byte, r *rand.Rand, count 
 			if r.IntN(20) == 0 {
 				claim = world.Claim(r.IntN(len(world.Leaves)))
 			}
-			of := seeds[(3*entry+r.IntN(3))%len(seeds)]
-			if sent[i], err = cases.New("", world.Policy, claim, cases.Mutate(r, of, seeds[r.IntN(len(seeds))])); err != nil {
+			policy, of := world.Policy, seeds[(3*entry+r.IntN(3))%len(seeds)]
+			if r.IntN(4) == 0 { // other policies, and what is odd already
+				c := edges[r.IntN(len(edges))]
+				policy, claim, of = c.Trust, c.Claim, c.Sidecar
+			}
+			if sent[i], err = cases.New("", policy, claim, cases.Mutate(r, of, seeds[r.IntN(len(seeds))])); err != nil {
 				return err
 			}
 			if _, err := w.Write(cases.Append(nil, sent[i])); err != nil {
