@@ -45,9 +45,10 @@ type Bundle struct {
 	payloads map[string]int // where each payload is in parts
 }
 
-// part is a field of a bundle.
+// part is a payload of a bundle, or all fields between two payloads: who sends millions of
+// unknown fields would otherwise take a multiple of the bundle's size in memory.
 type part struct {
-	raw     []byte // tag and all; nil for a payload
+	raw     []byte // tags and all; nil for a payload
 	name    string
 	payload []byte
 }
@@ -63,19 +64,31 @@ func ParseBundle(file []byte) (*Bundle, error) {
 		return nil, m.errorf(0, "bundle of %d bytes, the limit is %d", len(file), MaxBundle)
 	}
 	b := &Bundle{payloads: map[string]int{}}
+	start, end := 0, 0 // of the fields since the last payload
+	between := func() {
+		if end > start {
+			b.parts = append(b.parts, part{raw: file[start:end:end]})
+		}
+	}
 	err := m.each(bundleFields, func(f field) (err error) {
-		p := part{raw: f.raw}
+		if f.name == "target_payloads" {
+			between()
+			p, err := b.readPayload(m.sub(f))
+			b.parts = append(b.parts, p)
+			end += len(f.raw)
+			start = end
+			return err
+		}
+		end += len(f.raw)
 		switch f.name {
 		case "targets_metadata":
 			err = b.readTargets(m.sub(f))
-		case "target_payloads":
-			p, err = b.readPayload(m.sub(f))
 		case "root_metadata":
 			b.Root, err = metadata(m.sub(f), tuf.RoleRoot)
 		}
-		b.parts = append(b.parts, p)
 		return err
 	})
+	between()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package pigweed_test
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,6 +63,35 @@ func TestKeepsNothing(t *testing.T) {
 	clear(file)
 	if tuf.Sum(m.Payload) != before || cap(m.File) > 500 {
 		t.Errorf("the metadata is the bundle's: %d bytes", cap(m.File))
+	}
+}
+
+// TestBundleOfManyFields: fields that mean nothing cost a bundle's reader no memory, however
+// many there are, and stay where they are.
+func TestBundleOfManyFields(t *testing.T) {
+	x, y := bin(4, entry("x", nil)), bin(4, entry("y", nil))
+	junk := bytes.Repeat(num(6, 0), 1<<20)
+	file := msg(junk, x, y, junk, bin(1, "timestamp"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b := parseBundle(t, file)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(len(file)/4) {
+		t.Errorf("a bundle of %d bytes takes %d more", len(file), took)
+	}
+	if !bytes.Equal(b.Marshal(), file) {
+		t.Error("it is printed otherwise")
+	}
+	checkEmbed(t, b, "y", []byte("p"))
+	// Metadata that is refused for its size is not copied first.
+	large := bin(5, bytes.Repeat(num(6, 0), tuf.MaxFileSize/2+1))
+	runtime.ReadMemStats(&before)
+	if err := bundleError(large); err == nil || !strings.Contains(err.Error(), "the limit is 33554432") {
+		t.Errorf("large root: %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("a root that is too large takes %d bytes", took)
 	}
 }
 

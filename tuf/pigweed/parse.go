@@ -202,6 +202,8 @@ func badName(name string) string {
 // copied reads a file that is a part of a larger one, without keeping the larger one.
 func (m *message) copied() (*tuf.Metadata, error) {
 	own := *m
-	own.b = bytes.Clone(m.b)
+	if len(m.b) <= tuf.MaxFileSize { // parse refuses a larger one
+		own.b = bytes.Clone(m.b)
+	}
 	return parse(&own)
 }
