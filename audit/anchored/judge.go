@@ -58,7 +58,7 @@ type ownReceipt struct {
 
 // Judge says how entries, and the texts of kept receipts, fit a log. The error is that of the leaves,
 // or of the folder. With a Matched it says what could not be judged, as files among the receipts that are
-// none (ErrNoReceipt): all else was.
+// none (ErrNoReceipt), or not be remembered: all else was.
 func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (*Matched, error) {
 	m := l.memory // not what another process has written since: entries would be without these
 	if l.memory = nil; m == nil {
@@ -115,10 +115,8 @@ func (l *Ledger) Judge(ctx context.Context, log *Log, entries []Entry) (*Matched
 	if n := m.note(found.Entries, receipts, most); n > 0 {
 		partly = errors.Join(partly, fmt.Errorf("more than %d entries do not fit the log: %d of them, orphans and the oldest first, are not remembered", most, n))
 	}
-	if err := l.Folder.save(m); err != nil {
-		return nil, err
-	}
-	return found, partly
+	// What cannot be remembered, as when the disk is full, is judged all the same.
+	return found, errors.Join(partly, l.Folder.save(m))
 }
 
 // keptNote is the note of a receipt.

@@ -79,6 +79,11 @@ func (l *Ledger) list(ctx context.Context, m *memory) error {
 		return err
 	}
 	m.moved(followed, at)
+	defer func() { // an instance may list others each time
+		if n := len(m.Read) - rekor.MaxListed*len(l.Log)*len(proofs.Hash{}); n > 0 {
+			m.Read = m.Read[n:]
+		}
+	}()
 	return l.eachKey(ctx, m, l.listOne)
 }
 
