@@ -61,7 +61,7 @@ type memory struct {
 	root    *tuf.Metadata // that is trusted
 	certain bool          // last is known to be the last; before, others are asked
 	newest  int64         // version that the vendor signed, of those that were sent
-	known   *rates.Bucket // requests with that version, which nobody else has before it is published
+	known   rates.Bucket  // requests with that version, which nobody else has before it is published
 }
 
 // refuse is a refusal of a gate.
@@ -211,12 +211,26 @@ func (r *repository) takeKnown(version int64, rate rates.Rate, now time.Time) (n
 		if wait := r.rises.Take(rate, now); wait > 0 {
 			return false, wait
 		}
-		r.newest, r.known = version, &rates.Bucket{}
+		r.newest, r.known = version, rates.Bucket{}
 		fallthrough
 	case version == r.newest:
 		return true, r.known.Take(rate, now)
 	}
 	return false, r.older.Take(rate, now)
+}
+
+// forget takes back that a version was the newest if it was too high: those that the vendor signs
+// next are no older ones.
+func (r *repository) forget(m *tuf.Metadata, err error) {
+	var refused *verify.Refusal
+	if !errors.As(err, &refused) || refused.Code != client.CodeVersionJump {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.newest == m.Version {
+		r.newest = versionOf(r.last)
+	}
 }
 
 // bounds refuses a timestamp for what it says of itself, beside what was signed last.
@@ -309,6 +323,7 @@ func (r *repository) sign(ctx context.Context, m *tuf.Metadata, origin fetcher) 
 		}
 	})
 	if err = cmp.Or(disagree, err); err != nil {
+		r.forget(m, err)
 		return nil, err
 	}
 	a, err := r.answer(m, root)

@@ -26,10 +26,16 @@ func (w *world) forged() []byte {
 	must(w.t, err)
 	file, err = client.Merge([]byte(`{"signatures":[],"signed":`+string(m.Payload)+`}`), client.Signature{KeyID: strings.Repeat("0", 64), Sig: strings.Repeat("0", 128)})
 	must(w.t, err)
+	return w.alone(file)
+}
+
+// alone is a request with a timestamp, and nothing else.
+func (w *world) alone(file []byte) []byte {
+	w.t.Helper()
 	var b bytes.Buffer
 	to := tar.NewWriter(&b)
 	must(w.t, to.WriteHeader(&tar.Header{Name: "timestamp.json", Mode: 0o644, Size: int64(len(file))}))
-	_, err = to.Write(file)
+	_, err := to.Write(file)
 	must(w.t, err, to.Close())
 	return b.Bytes()
 }
