@@ -162,6 +162,7 @@ func TestRAUC(t *testing.T) {
 	refused(brings+`printf '[hooks]\nfilename=hook\nhooks=install-check\n' >>content/manifest.raucm`, "hooks or a handler")
 	refused(brings+`printf ' [handler]\nfilename=hook\n' >>content/manifest.raucm`, "hooks or a handler")
 	refused("cp content/rootfs.img content/more.img", "files that are not judged")
+	refused(`: >content/$'more\n<< bootloader done'`, "/more?<< bootloader done")
 	refused("ln -s /etc content/tuflog/more", "neither regular files nor folders")
 	refused("mv content/rootfs.img content/other.img && sed -i s/rootfs.img/other.img/ content/manifest.raucm", "whose target is rootfs.img")
 	refused("sed -i s/format=plain/format=verity/ content/manifest.raucm", "format 'verity' not allowed")

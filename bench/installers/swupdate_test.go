@@ -170,7 +170,7 @@ func TestSWUpdatePreinstall(t *testing.T) {
 // its slot as well. It needs nothing of the .swu.
 func TestSWUpdatePreupdate(t *testing.T) {
 	s := newSWUpdate(t, "sw-description")
-	const plain = `sed -i '/files:/,/^	);/d; /scripts:/,/^	);/d; s/type = "raw";/& installed-directly = true;/' swu/sw-description`
+	plain := `sed -i '/files:/,/^	);/d; /scripts:/,/^	);/d; s/type = "raw";/& installed-directly = true;/' swu/sw-description`
 	image := func(seed byte) {
 		t.Helper()
 		must(t, os.MkdirAll(s.Path("mirror/metadata"), 0o755))
@@ -202,12 +202,19 @@ func TestSWUpdatePreupdate(t *testing.T) {
 	s.refused(t, "swupdate with a folder", "others may write to")
 	s.run(t, "chmod 700 tmp")
 
+	variables := `; sed -i 's/^	images:/	bootenv: ({ filename = "variables"; type = "bootloader"; });\n&/' swu/sw-description`
+	plain += variables
 	image(3)
+	s.log(t)
+	s.refused(t, "swupdate with a folder", "a filename without sha256")
+	plain = strings.TrimSuffix(plain, variables)
+
+	image(4)
 	s.log(t)
 	s.owned(t)
 	s.refused(t, "swupdate with a folder", "needs-approval")
 	s.approve(t)
-	s.installed(t, "swupdate with a folder", content(3))
+	s.installed(t, "swupdate with a folder", content(4))
 }
 
 // updater judges a whole .swu, and gives it to SWUpdate.
