@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,6 +131,11 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 	for _, url := range o.gates {
 		c.Gates = append(c.Gates, client.Gate{URL: url})
 	}
+	if staged.Lacks() == 0 {
+		if err := namesNone(ctx, c.Gates, staged); err != nil {
+			return err
+		}
+	}
 	results, collected := client.Collect(ctx, c)
 	if results == nil {
 		return collected
@@ -163,6 +170,32 @@ func (o *gateFlags) once(ctx context.Context, cmd *cobra.Command, dir string) er
 		return replaced
 	}
 	return verdictOf(ctx, collected, results)
+}
+
+// askFor is how long a gate's key is waited for.
+const askFor = 10 * time.Second
+
+// namesNone refuses a timestamp that is complete without gates: of those that answer, the root names
+// none. Gates that do not answer now may have signed it.
+func namesNone(ctx context.Context, gates []client.Gate, staged *client.Staged) error {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	keys := staged.Keys()
+	answered := make([]bool, len(gates))
+	named := make([]bool, len(gates))
+	var all sync.WaitGroup
+	for i, g := range gates {
+		all.Go(func() {
+			key, err := g.Key(ctx)
+			answered[i] = err == nil
+			named[i] = err == nil && len(keys.IDs(key.Identity())) > 0
+		})
+	}
+	all.Wait()
+	if !slices.Contains(answered, true) || slices.Contains(named, true) {
+		return nil
+	}
+	return fmt.Errorf("%s has the %d signatures that root %d wants, and that root names none of these gates for the timestamp: clients take what no gate has signed. Is the newest root in the folder? publisher gate plan says what to change", staged.Path, keys.Threshold(), staged.Root.Version)
 }
 
 // errReplaced is wrapped if the folder has another timestamp than the one that gates signed.
@@ -239,7 +272,7 @@ func (g *gated) print(cmd *cobra.Command, asJSON bool) error {
 	}
 	switch {
 	case g.Had >= g.Wanted:
-		fmt.Fprintf(out, "%s, version %d, has the %d signatures that its root wants; no gate was asked.\n", g.Timestamp, g.Version, g.Wanted)
+		fmt.Fprintf(out, "%s, version %d, has the %d signatures that its root wants; no gate was asked to sign.\n", g.Timestamp, g.Version, g.Wanted)
 		return nil
 	case g.Has >= g.Wanted:
 		fmt.Fprintf(out, "%s, version %d, has the %d signatures that its root wants.\n\n", g.Timestamp, g.Version, g.Wanted)

@@ -158,3 +158,39 @@ func TestGateThatNeverAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A timestamp that is complete without gates is not taken for one that they have signed: root wants
+// two signatures, and both keys are the vendor's.
+func TestGateThatNoRootNames(t *testing.T) {
+	f := newGateFolder(t)
+	sign := f.serve(f.timestamp(), func() {})
+	runtest.Must(t, "publisher", "gate", "--gate", sign, f.dir)
+	stranger, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := func(key ed25519.PublicKey) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(client.NewKey(key)) }))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	away := "http://" + freeAddress(t)
+	for name, tt := range map[string]struct {
+		gates []string
+		code  int
+	}{
+		"another's":           {[]string{gate(stranger)}, 2},
+		"another's, and away": {[]string{gate(stranger), away}, 2},
+		"away":                {[]string{away}, 0},
+		"one is named":        {[]string{gate(stranger), gate(f.public)}, 0},
+	} {
+		args := []string{"gate"}
+		for _, url := range tt.gates {
+			args = append(args, "--gate", url)
+		}
+		out, said, code := runtest.Run(t, "publisher", append(args, f.dir)...)
+		if code != tt.code || code == 2 && !strings.Contains(said, "names none of these gates") {
+			t.Errorf("%s: exit %d, %s%s", name, code, out, said)
+		}
+	}
+}
