@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testpigweed"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/tuf/pigweed"
 )
 
@@ -160,6 +163,7 @@ func TestPigweedBundles(t *testing.T) {
 	}
 
 	w.keepsState(t, one, two, four)
+	w.remembersNothingUnproved(t, repository, four)
 	w.audited(t, repository)
 }
 
@@ -228,6 +232,58 @@ func (w *world) keepsState(t *testing.T, one, two, four string) {
 	run(0, four, "ok")
 	run(0, four, "trusted")
 	run(1, w.Path("release_3_targets_key_rotated.logged.pb"), "bad-metadata")
+}
+
+// remembersNothingUnproved is a device that begins with a later root than the first one, so
+// that it has to be told the repository: what it was told wrongly before does not bind it.
+// And it is a device on which another run is at work.
+func (w *world) remembersNothingUnproved(t *testing.T, repository, four string) {
+	t.Helper()
+	state := w.Path("later")
+	if err := os.Mkdir(state, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "later/root.pb", string(w.read(t, "root_v2.pb")))
+	run := func(want int, says string, more ...string) {
+		t.Helper()
+		out, stderr, code := runtest.Run(t, "updater", append([]string{"pigweed", "verify", "--policy", w.Path("policy"), "--state", state}, more...)...)
+		if code != want || !strings.Contains(out+stderr, says) {
+			t.Errorf("%v: exit %d, want %d and %q\n%s%s", more, code, want, says, out, stderr)
+		}
+	}
+	w.Write(t, "rootless.pb", string(w.rootless(t, "release_3_targets_key_rotated.logged.pb")))
+	for _, bundle := range []string{four, w.Path("rootless.pb")} {
+		run(1, "wrong-repository", bundle)
+		run(1, "wrong-repository", bundle, "--repository", strings.Repeat("0", 63)+"1")
+	}
+	lock, err := lockfile.Acquire(filepath.Join(state, "updater.lock"), "another run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(2, "in use by another run", four, "--repository", repository, "--wait", "0s")
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	run(0, "ok", w.Path("rootless.pb"), "--repository", repository)
+	run(0, "ok", four) // remembered
+	run(2, "is a device of repository "+repository, four, "--repository", strings.Repeat("0", 63)+"1")
+}
+
+// rootless returns a bundle without its root.
+func (w *world) rootless(t *testing.T, name string) []byte {
+	t.Helper()
+	var rest []byte
+	for b := w.read(t, name); len(b) > 0; {
+		number, _, n := protowire.ConsumeField(b)
+		if n < 0 {
+			t.Fatal(protowire.ParseError(n))
+		}
+		if number != 5 {
+			rest = append(rest, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return rest
 }
 
 // audited is what an auditor says of all that.

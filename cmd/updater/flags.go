@@ -27,6 +27,7 @@ var reads = map[string]string{
 	"postpone":       readsState,
 	"policy explain": "metadata-dir" + readsPolicies,
 	"policy compile": "policy",
+	"pigweed verify": "policy wait json",
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -56,7 +57,8 @@ as root.pb: there a new root is stored once it has passed its gate, whatever fol
 targets.pb once the whole bundle has passed.
 
 Trust in proofs needs the repository, which is named after the first root that was logged:
-the trusted root, unless --repository says otherwise. --state remembers it.
+the trusted root, unless --repository says otherwise. --state remembers it once a proof has
+passed. One run at a time uses a directory; others wait (--wait).
 
 Exit codes: 0 the bundle is valid, 1 it is refused, 2 the check was not possible.`,
 		Example: `  updater pigweed verify --policy trust.txt --trusted root_v1.pb release_2.logged.pb
@@ -81,28 +83,49 @@ func (o *options) runPigweed(cmd *cobra.Command, d pigweedDevice, path string) e
 	if err != nil {
 		return err
 	}
-	device, err := d.read()
+	unlock, err := o.lockPigweed(cmd, d)
 	if err != nil {
 		return err
 	}
-	device.Policy = policy
+	defer unlock()
+	trusting, err := d.read()
+	if err != nil {
+		return err
+	}
+	trusting.Policy = policy
 	warnOfQuorum(cmd.ErrOrStderr(), verify.Config{Policy: policy})
 	file, err := readPigweed(path)
 	if err != nil {
 		return err
 	}
-	accepted, why := pigweed.Verify(file, device)
+	accepted, why := pigweed.Verify(file, trusting)
 	if err := d.keep(accepted); err != nil {
 		return fmt.Errorf("--state: %w", err)
 	}
-	return o.printPigweed(cmd, device, accepted, why)
+	return o.printPigweed(cmd, trusting, accepted, why)
+}
+
+// lockPigweed keeps other runs from --state: of two that read and write it in turn, the
+// slower would take back what the other has stored.
+func (o *options) lockPigweed(cmd *cobra.Command, d pigweedDevice) (unlock func(), err error) {
+	if d.state == "" {
+		return func() {}, nil
+	}
+	unlock, err = o.lock(device.Store{Dir: d.state}.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
+	switch {
+	case errors.Is(err, device.ErrNotInitialised): // there is no such directory, which read says
+		return func() {}, nil
+	case err != nil:
+		return nil, fmt.Errorf("--state: %w", err)
+	}
+	return unlock, nil
 }
 
 // checkPigweedFlags refuses flags that would change nothing.
 func checkPigweedFlags(cmd *cobra.Command, d pigweedDevice) error {
 	unused := ""
 	cmd.InheritedFlags().Visit(func(f *pflag.Flag) {
-		if f.Name != "policy" && f.Name != "json" {
+		if f.Name != "policy" && f.Name != "json" && (f.Name != "wait" || d.state == "") {
 			unused = f.Name
 		}
 	})
@@ -197,9 +220,11 @@ func (d pigweedDevice) stored(name string) (*tuf.Metadata, error) {
 func readPigweed(path string) ([]byte, error) { return regular.ReadSome(path, bundles.MaxBundle+1) }
 
 // keep stores what the device trusts from now on: the root before the targets that were
-// judged by it.
+// judged by it. The repository is remembered once a proof of it has passed: a wrong
+// --repository, or none beside a root that is not the first one logged, does not bind the
+// device. Nothing is stored of a bundle from which nothing was accepted.
 func (d pigweedDevice) keep(a pigweed.Accepted) error {
-	if d.state == "" || a.Root == nil {
+	if d.state == "" || a.RootProof == nil && a.Proof == nil {
 		return nil
 	}
 	write := func(name string, content []byte) error {

@@ -62,6 +62,7 @@ func TestHelpHasTheFlagsThatAreRead(t *testing.T) {
 		"pending":        "--json --metadata-dir --now --wait",
 		"policy explain": "--install-policy --json --metadata-dir --policy --transparency",
 		"policy compile": "--policy",
+		"pigweed verify": "--json --policy --wait",
 	} {
 		root := newCommand()
 		var out strings.Builder
