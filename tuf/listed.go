@@ -22,8 +22,11 @@ func NewTargets(files map[string]TargetFile) *Targets {
 // memory returns about how many bytes the list takes.
 func (l listed) memory() int {
 	size := 0
-	for path := range l.files {
-		size += 512 + 2*len(path)
+	for path, f := range l.files {
+		size += 432 + 2*len(path)
+		for _, hash := range f.Hashes {
+			size += 80 + len(hash)
+		}
 	}
 	return size
 }

@@ -141,7 +141,9 @@ func (m *Metadata) Memory() int {
 		size += m.Targets.listed.memory()
 	}
 	if m.Root != nil && m.Encoding != JSON { // ParseJSON has counted its keys
-		size += 512 * len(m.Root.Keys)
+		for _, k := range m.Root.Keys {
+			size += 512 + len(k.Public)
+		}
 	}
 	return size
 }

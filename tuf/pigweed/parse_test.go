@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -79,6 +80,44 @@ func identity(t *testing.T, root *tuf.Metadata, s signer) tuf.KeyIdentity {
 		t.Fatalf("key %x cannot be read", s.id)
 	}
 	return id
+}
+
+// TestMemory: what is counted for metadata is what it takes, whatever somebody lists in it.
+// A log makes room for submissions by that.
+func TestMemory(t *testing.T) {
+	var hashes []byte
+	for i := range uint64(tuf.MaxHashes) {
+		hashes = append(hashes, bin(3, msg(num(1, i+2), bin(2, "h")))...)
+	}
+	many := common("targets", 1)
+	for i := range 20_000 {
+		many = append(many, bin(2, msg(bin(1, fmt.Sprint(i)), hashes))...)
+	}
+	large := make([]byte, 8<<20)
+	id := sha256.Sum256(append([]byte{2, 2}, large...))
+	unknown := signer{key: msg(num(1, 2), num(2, 2), bin(3, large)), id: id[:]}
+	for name, payload := range map[string][]byte{
+		"hashes": many,
+		"hash":   append(common("targets", 1), bin(2, msg(bin(1, "f"), bin(3, msg(num(1, 2), bin(2, large)))))...),
+		"key":    msg(common("root", 1), bin(3, unknown.mapping()), bin(4, requirement(1, unknown)), bin(7, requirement(1, unknown))),
+	} {
+		file := bin(1, payload)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		m, err := pigweed.Parse(file)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		live, counted := int(after.HeapAlloc)-int(before.HeapAlloc), m.Memory()-cap(m.Payload) // which is the file's
+		if live > counted+1<<20 {
+			t.Errorf("%s: %d bytes are live, %d counted", name, live, counted)
+		}
+		runtime.KeepAlive(m)
+		runtime.KeepAlive(file)
+	}
 }
 
 // TestKept: fields that nobody knows, or looks at, change nothing but the payload's bytes.
