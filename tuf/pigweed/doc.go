@@ -17,7 +17,9 @@
 // payload. Protobuf gives most messages many spellings, and readers differ in which they
 // take. Parse refuses
 //
-//   - a tag, a length or a number that is not in its shortest spelling, and groups
+//   - a tag, a length or a number that is not in its shortest spelling, groups, and the
+//     field numbers that protobuf keeps for itself (19000 to 19999): a device stops there,
+//     and would not see the targets behind
 //   - a known field in another wire type, and a second one where there is to be one
 //   - numbers outside of their type, a bool other than 0 and 1, invalid UTF-8
 //   - a second key, key id of a role, target or signature under one name

@@ -205,6 +205,8 @@ func TestRefused(t *testing.T) {
 		{"longer length of an unknown field", msg(good, []byte{0x4a, 0x81, 0x00, 'x'}), "", "number 1 takes 2 bytes, want 1"},
 		{"field 0", msg(good, []byte{0x02, 0x00}), "", "tag of a field is larger than protobuf has them, or 0"},
 		{"wire type 7", msg(good, []byte{0x4f, 0x00}), "", "groups are not read"},
+		{"protobuf's own number", msg(good, num(19000, 1)), "", "field 19000: the numbers 19000 to 19999 are protobuf's own"},
+		{"the last of them", msg(good, bin(19999, "")), "", "field 19999"},
 		{"group", msg(good, group), "", "field 9 has wire type 3: groups are not read"},
 		{"number above 64 bits", msg(good, []byte{0x48, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2}), "", "number is larger than protobuf has them"},
 		{"second payload", msg(good, bin(1, payload)), "", "second serialized_metadata"},

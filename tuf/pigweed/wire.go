@@ -82,6 +82,9 @@ func (m *message) field(pos int, known schema) (f field, size int, err error) {
 		return f, 0, m.errorf(pos, "tag of a field %s", unreadable(n))
 	case n != protowire.SizeTag(number):
 		return f, 0, m.errorf(pos, "tag of field %d takes %d bytes, want %d", number, n, protowire.SizeTag(number))
+	case number >= protowire.FirstReservedNumber && number <= protowire.LastReservedNumber:
+		return f, 0, m.errorf(pos, "field %d: the numbers %d to %d are protobuf's own, and Pigweed's reader stops there",
+			number, protowire.FirstReservedNumber, protowire.LastReservedNumber)
 	}
 	f = field{number: number, at: m.at + pos + n, index: -1}
 	f.kind = known[number]
