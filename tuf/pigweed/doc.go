@@ -22,6 +22,8 @@
 //     and would not see the targets behind
 //   - a known field in another wire type, and a second one where there is to be one
 //   - numbers outside of their type, a bool other than 0 and 1, invalid UTF-8
+//   - a field beside payload and signatures under a number that an UpdateBundle has: the
+//     file would be a bundle, too, of which this would be the timestamp
 //   - a second key, key id of a role, target or signature under one name
 //   - a key whose id is not the SHA-256 of its type, scheme and value
 //   - a version of 0, a threshold of 0, a missing role and a missing requirement of the

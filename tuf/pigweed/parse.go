@@ -70,6 +70,10 @@ func parse(signed *message) (*tuf.Metadata, error) {
 			}
 			ids[sig.KeyID] = true
 			m.Signatures = append(m.Signatures, sig)
+		case "":
+			if _, ok := bundleFields[f.number]; ok {
+				return signed.errorf(f.at-signed.at, "field %d, which a bundle has: a device would read the file as a bundle of other metadata", f.number)
+			}
 		}
 		return nil
 	})

@@ -82,6 +82,27 @@ func identity(t *testing.T, root *tuf.Metadata, s signer) tuf.KeyIdentity {
 	return id
 }
 
+// TestNoBundle: a file is metadata or a bundle, and not both. Where a device reads a bundle,
+// an auditor must not show the metadata of another release, which stands where a bundle has
+// its timestamp.
+func TestNoBundle(t *testing.T) {
+	a := newSigner(t)
+	innocent := signed(t, targetsOf(1, target("f", nil)), a)
+	for number, field := range map[protowire.Number][]byte{
+		3: entry("targets", signed(t, targetsOf(1, target("other", nil)), a)),
+		4: entry("other", nil),
+		5: signed(t, rootOf(1, 1, []signer{a}, []signer{newSigner(t)}), a),
+	} {
+		both := msg(innocent, bin(number, field))
+		if _, err := pigweed.ParseBundle(both); err != nil {
+			t.Errorf("field %d: no bundle: %v", number, err)
+		}
+		if _, err := pigweed.Parse(both); err == nil || !strings.Contains(err.Error(), "which a bundle has") {
+			t.Errorf("field %d: %v", number, err)
+		}
+	}
+}
+
 // TestMemory: what is counted for metadata is what it takes, whatever somebody lists in it.
 // A log makes room for submissions by that.
 func TestMemory(t *testing.T) {
