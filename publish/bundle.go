@@ -59,6 +59,11 @@ func (set *Files) readPigweed(path string, data []byte) error {
 		return fmt.Errorf("%s: no device would install the bundle: %w", path, err)
 	}
 	of := &bundle{path: path, out: strings.TrimSuffix(strings.TrimSuffix(path, api.SuffixPigweed), ".logged") + LoggedSuffix, read: b}
+	for _, other := range set.bundles {
+		if other.out == of.out && !sameRelease(other.read, b) {
+			return fmt.Errorf("%s and %s are two releases, and both would be written to %s: submit one after the other", other.path, path, of.out)
+		}
+	}
 	set.bundles = append(set.bundles, of)
 	for _, m := range []*tuf.Metadata{b.Root, b.Targets} {
 		if m != nil {
@@ -66,6 +71,17 @@ func (set *Files) readPigweed(path string, data []byte) error {
 		}
 	}
 	return nil
+}
+
+// sameRelease reports whether two bundles have the same metadata, and with it the same images.
+func sameRelease(a, b *pigweed.Bundle) bool {
+	payload := func(m *tuf.Metadata) tuf.Digest {
+		if m == nil {
+			return tuf.Digest{}
+		}
+		return m.PayloadDigest
+	}
+	return payload(a.Root) == payload(b.Root) && payload(a.Targets) == payload(b.Targets)
 }
 
 // add adds a file, or another path of one that is there.
