@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/tuf/pigweed"
 )
 
 // moved says by how much a time moved.
@@ -31,6 +32,9 @@ func moved(before, after time.Time) string {
 
 // sameButVersion reports whether two payloads are alike but for the version.
 func sameButVersion(before, after *tuf.Metadata) bool {
+	if before.Encoding == tuf.Pigweed && after.Encoding == tuf.Pigweed {
+		return pigweed.SameButVersion(before, after)
+	}
 	blank := func(m *tuf.Metadata) []byte {
 		return bytes.Replace(m.Payload, []byte(`"version":`+strconv.FormatInt(m.Version, 10)), nil, -1)
 	}

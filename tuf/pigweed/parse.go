@@ -190,6 +190,35 @@ func (m *message) common(to *tuf.Metadata) error {
 	return nil
 }
 
+// SameButVersion reports whether the payloads of two metadata that Parse has read are alike
+// but for the version.
+func SameButVersion(a, b *tuf.Metadata) bool {
+	return bytes.Equal(withoutVersion(a.Payload), withoutVersion(b.Payload))
+}
+
+func withoutVersion(payload []byte) (rest []byte) {
+	m := &message{b: payload, index: -1}
+	err := m.each(firstFields, func(f field) error {
+		if f.name == "" {
+			rest = append(rest, f.raw...)
+			return nil
+		}
+		var common []byte
+		err := m.sub(f).each(commonFields, func(f field) error {
+			if f.name != "version" {
+				common = append(common, f.raw...)
+			}
+			return nil
+		})
+		rest = protowire.AppendBytes(protowire.AppendTag(rest, f.number, protowire.BytesType), common)
+		return err
+	})
+	if err != nil {
+		return payload // which Parse does not accept
+	}
+	return rest
+}
+
 // badName returns why no device could store a target of this name; "" for a good name.
 func badName(name string) string {
 	switch {
