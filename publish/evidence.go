@@ -19,6 +19,8 @@ import (
 type Evidence struct {
 	First  Signed `json:"first"`  // the release that stands
 	Second Signed `json:"second"` // the file that was submitted
+
+	listed bool // a snapshot says which file is the role's
 }
 
 // Signed is a file and the keys that have signed it.
@@ -44,6 +46,7 @@ func (j *job) explainEvidence(ctx context.Context) {
 		f.verdict.Evidence = &Evidence{
 			First:  j.signed(f.role, first, f.contradicts),
 			Second: j.signed(f.role, f.meta, f.verdict.Index),
+			listed: f.needsVoucher(),
 		}
 	}
 }
@@ -149,10 +152,14 @@ func (e *Evidence) lines(v Verdict) []string {
 	if len(both) > 0 {
 		told = append(told, keyList(both)+" signed both.")
 	}
+	next := fmt.Sprintf("or publish version %d", v.Version+1)
+	if e.listed {
+		next += ", listed by a new snapshot"
+	}
 	return append(told,
 		"Both files and the contradiction are public in the log, and stay there: they cannot be taken back.",
 		"Devices refuse this file. Serve the release (it is in the log: /blob/sha256/"+e.First.Metadata+"),",
-		fmt.Sprintf("or publish version %d, listed by a new snapshot. If the release is not your work, another party", v.Version+1),
+		next+". If the release is not your work, another party",
 		"can sign with these keys: replace them, by a new root or delegation, before anything else.")
 }
 
