@@ -61,23 +61,38 @@ func (b *Budget) Take(ctx context.Context, witness string, k Kind, now time.Time
 		if !ok {
 			s = begin(b.rate, now)
 		}
-		if err := b.spend(&s, k, now); err != nil {
-			return err
-		}
+		s.mend(b.rate, now)
+		err := b.spend(&s, k, now)
 		b.known[witness] = s
-		return nil
+		return err
 	}
-	var s State
+	return b.update(ctx, witness, now, func(s *State) error { return b.spend(s, k, now) })
+}
+
+// update has a change made to what is kept of a witness. What the change refuses is kept
+// as it was, but for a state that was begun, or mended, now: it would be begun anew by
+// whoever looks next, and the wait would never end.
+func (b *Budget) update(ctx context.Context, witness string, now time.Time, change func(*State) error) error {
+	var (
+		s       State
+		refused error
+	)
 	err := b.store.Update(ctx, witness, func(old []byte) ([]byte, error) {
-		s = parse(old, b.rate, now)
-		if err := b.spend(&s, k, now); err != nil {
-			b.keep(witness, s)
-			return nil, err
+		var kept bool
+		s, kept = parse(old, b.rate, now)
+		if s.mend(b.rate, now) {
+			kept = false
+		}
+		if refused = change(&s); refused != nil && kept {
+			return nil, refused
 		}
 		return json.Marshal(s)
 	})
-	if err == nil {
+	if err == nil || refused != nil {
 		b.keep(witness, s)
+	}
+	if err == nil {
+		err = refused
 	}
 	return err
 }
@@ -97,16 +112,16 @@ func (b *Budget) keep(witness string, s State) {
 	b.known[witness] = s
 }
 
-// parse reads a state. What cannot be read may have used all but what is always left.
-func parse(kept []byte, r Rate, now time.Time) State {
-	if kept == nil {
-		return begin(r, now)
+// parse reads a state, or begins one, and reports whether it is the one that is kept. What
+// cannot be read may have used all but what is always left.
+func parse(old []byte, r Rate, now time.Time) (s State, kept bool) {
+	if old == nil {
+		return begin(r, now), false
 	}
-	var s State
-	if err := json.Unmarshal(kept, &s); err != nil || !s.sound() {
-		return State{Full: now.Add(time.Duration(r.Burst()-1) * r.Every())}
+	if err := json.Unmarshal(old, &s); err != nil || !s.sound() {
+		return State{Full: now.Add(time.Duration(r.Burst()-1) * r.Every())}, false
 	}
-	return s
+	return s, true
 }
 
 // sound reports whether a state can be one that a Budget has made.
@@ -130,13 +145,8 @@ func (b *Budget) Look(ctx context.Context, witness string, now time.Time) error 
 	if b.store == nil {
 		return nil
 	}
-	var s State
-	err := b.store.Update(ctx, witness, func(old []byte) ([]byte, error) {
-		s = parse(old, b.rate, now)
-		return old, errLooked
-	})
-	if err == errLooked { //nolint:errorlint // ours, as Update returns it
-		b.keep(witness, s)
+	err := b.update(ctx, witness, now, func(*State) error { return errLooked })
+	if err == errLooked { //nolint:errorlint // ours, as update returns it
 		return nil
 	}
 	return err
@@ -148,7 +158,7 @@ var errLooked = fmt.Errorf("nothing changes")
 // Wait is how long it takes until a request may be sent to a witness, as far as this
 // process knows; 0: it may be sent now.
 func (b *Budget) Wait(witness string, k Kind, now time.Time) time.Duration {
-	s, ok := b.of(witness)
+	s, ok := b.of(witness, now)
 	if !ok {
 		return 0
 	}
@@ -158,13 +168,16 @@ func (b *Budget) Wait(witness string, k Kind, now time.Time) time.Duration {
 // In24h is how many requests were sent to a witness in the last 24 hours, to ten
 // minutes, as far as this process knows.
 func (b *Budget) In24h(witness string, now time.Time) int64 {
-	s, _ := b.of(witness)
+	s, _ := b.of(witness, now)
 	return s.In24h(now)
 }
 
-func (b *Budget) of(witness string) (State, bool) {
+func (b *Budget) of(witness string, now time.Time) (State, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := b.known[witness]
+	if ok && s.mend(b.rate, now) {
+		b.known[witness] = s
+	}
 	return s, ok
 }

@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,6 +129,84 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// kept is a Store for many restarts, without their waits for a disk.
+type kept map[string][]byte
+
+func (k kept) Update(_ context.Context, witness string, change func(old []byte) ([]byte, error)) error {
+	next, err := change(k[witness])
+	if err == nil {
+		k[witness] = next
+	}
+	return err
+}
+
+// A clock that was ahead, by whatever time, delays the log by no more than a day, also over
+// restarts, and does not let more through than was declared.
+func TestClockWasAhead(t *testing.T) {
+	for _, rate := range []Rate{{PerDay: 24}, {PerDay: 864}, {PerSecond: 0.01}, {PerDay: 864, PerSecond: 0.01}} {
+		for _, ahead := range []time.Duration{2 * time.Minute, 5 * time.Hour, 400 * day} {
+			for _, k := range []Kind{Growth, Retry, Refresh} {
+				store := kept{}
+				one, restarts := New(rate, store), func() *Budget { return New(rate, store) }
+				memory := New(rate, nil)
+				for _, b := range []*Budget{one, memory} {
+					for b.Take(t.Context(), "w", Growth, start.Add(ahead)) == nil {
+					}
+				}
+				var sent []time.Time
+				var inMemory, byWait int
+				for now := start; now.Before(start.Add(3 * day)); now = now.Add(20 * time.Minute) {
+					if restarts().Take(t.Context(), "w", k, now) == nil {
+						sent = append(sent, now)
+					}
+					if memory.Wait("w", k, now) == 0 {
+						byWait++
+					}
+					if memory.Take(t.Context(), "w", k, now) == nil {
+						inMemory++
+					}
+				}
+				what := fmt.Sprintf("%v, %v ahead, kind %d", rate, ahead, k)
+				if len(sent) < 8 || sent[0].Sub(start) > day || inMemory < 8 || byWait < 8 {
+					t.Errorf("%s: %d sent in three days, %d with a count in memory, where %d may be", what, len(sent), inMemory, byWait)
+				} else if n := mostIn(sent, day); int64(n) > rate.Daily() {
+					t.Errorf("%s: %d sent in a day", what, n)
+				}
+			}
+		}
+	}
+}
+
+// A witness of which nothing is known, or whose state is damaged, is asked in the end for
+// what leaves a reserve, too, whatever looks meanwhile.
+func TestBeginsOnce(t *testing.T) {
+	rate := Rate{PerDay: 24}
+	for name, kept := range map[string]string{"lost": "{}", "damaged": "{"} {
+		for _, k := range []Kind{Retry, Refresh} {
+			path := filepath.Join(t.TempDir(), "budget.json")
+			if err := os.WriteFile(path, []byte(kept), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			looks, takes := New(rate, &File{Path: path}), New(rate, nil)
+			var waited, sent bool
+			for now := start; now.Before(start.Add(2 * day)); now = now.Add(time.Hour) {
+				if err := looks.Look(t.Context(), "w", now); err != nil {
+					t.Fatal(err)
+				}
+				waited = waited || looks.Wait("w", k, now) == 0
+				sent = sent || takes.Take(t.Context(), "w", k, now) == nil
+			}
+			taken := false
+			for now := start.Add(2 * day); now.Before(start.Add(4 * day)); now = now.Add(time.Hour) {
+				taken = taken || New(rate, &File{Path: path}).Take(t.Context(), "w", k, now) == nil
+			}
+			if !waited || !sent || !taken {
+				t.Errorf("%s, kind %d: may be sent after looking %v, sent with a count in memory %v, with a file %v", name, k, waited, sent, taken)
+			}
+		}
+	}
+}
+
 // After a smaller rate is declared, the day before counts.
 func TestSmallerRate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "budget.json")
@@ -230,7 +309,10 @@ func FuzzState(f *testing.F) {
 		if perDay == 0 || rate.Check() != nil {
 			return
 		}
-		s := parse(kept, rate, start)
+		s, _ := parse(kept, rate, start)
+		if s.mend(rate, start); s.mend(rate, start) {
+			t.Fatalf("%+v has to be mended again", s)
+		}
 		for _, k := range []Kind{Growth, Retry, Refresh} {
 			if w := s.Wait(rate, k, start); w < 0 || w > never {
 				t.Fatalf("wait %v", w)
@@ -247,7 +329,7 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again := parse(b, rate, start); again.In24h(start) != s.In24h(start) || !again.Full.Equal(s.Full) {
+		if again, ok := parse(b, rate, start); !ok || again.In24h(start) != s.In24h(start) || !again.Full.Equal(s.Full) {
 			t.Fatalf("%+v is read as %+v", s, again)
 		}
 	})

@@ -207,6 +207,40 @@ func (s State) byDay(r Rate, now time.Time) time.Duration {
 // make it longer.
 func within(wait, longest time.Duration) time.Duration { return min(max(wait, 0), longest) }
 
+// maxAhead is how far a state may be ahead of the clock here: those who share one have
+// clocks of their own.
+const maxAhead = time.Minute
+
+// mend reports whether a state was made by a clock that was ahead of that of now, and moves
+// it back: what was sent was sent before, at the same distances. Otherwise its waits would
+// begin anew at each look until the clock is there again.
+func (s *State) mend(r Rate, now time.Time) bool {
+	mended := false
+	latest := s.Last
+	if s.Refreshed.After(latest) {
+		latest = s.Refreshed
+	}
+	if by := latest.Sub(now); by > maxAhead {
+		mended = true
+		for _, t := range []*time.Time{&s.Last, &s.Refreshed, &s.Full} {
+			if long := now.Add(-7 * day); !t.IsZero() { // a time that can still be kept
+				if *t = t.Add(-by); t.Before(long) {
+					*t = long
+				}
+			}
+		}
+		used, slots := map[int64]int64{}, slotOf(latest)-slotOf(now)
+		for at, n := range s.Used {
+			used[at-slots] = n
+		}
+		s.Used = used
+	}
+	if most := now.Add(time.Duration(r.Burst()) * r.Every()); s.Full.After(most.Add(maxAhead)) {
+		mended, s.Full = true, most
+	}
+	return mended
+}
+
 // take counts a request that is sent now.
 func (s *State) take(r Rate, k Kind, now time.Time) {
 	if r.PerDay > 0 {
