@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/rates"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -43,15 +44,16 @@ func (w *Witness) Handler() http.Handler { return w.HandlerBehind("") }
 // header, alone, after commas, or in a line of its own: limits per address use the
 // last address there. Clients that can bypass the proxy can choose their address.
 func (w *Witness) HandlerBehind(header string) http.Handler {
-	return w.handlerOf(handler{w, header, ""})
+	return w.handlerOf(handler{w, header, "", w.unread})
 }
 
 // HandlerOfBastion is Handler for the requests that a bastion passes on. It has the
 // clients' addresses in a header, where it puts nothing else (c2sp.org/https-bastion).
 // They count as addresses at this bastion, so that it cannot use up what another
-// client has by naming its address.
+// client has by naming its address. For the same reason Limits.Unread counts for each
+// bastion alone.
 func (w *Witness) HandlerOfBastion(bastion, header string) http.Handler {
-	return w.handlerOf(handler{w, header, bastion + " "})
+	return w.handlerOf(handler{w, header, bastion + " ", room.New(w.limits.Unread, w.limits.UnreadPerAddress)})
 }
 
 func (w *Witness) handlerOf(h handler) http.Handler {
@@ -71,6 +73,7 @@ type handler struct {
 	*Witness
 	header  string // see HandlerBehind
 	bastion string // before every address; empty for clients that connect themselves
+	unread  *room.Room
 }
 
 // NewServer returns an HTTP server for a handler with limits that suit a

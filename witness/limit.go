@@ -26,7 +26,7 @@ type Limits struct {
 	// Unread is how many requests may be under way with an incomplete body, and
 	// UnreadPerAddress how many of them from one address. One more ends another:
 	// the slowest of the address that has the most, or of its own address. 0 is
-	// any number.
+	// any number. Each bastion has as many for itself.
 	Unread, UnreadPerAddress int
 	// Concurrent is how many requests may be handled at once, up to a quarter of
 	// them from one address; 0 is any number. Requests that wait for bytes of a

@@ -12,7 +12,9 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/witness/bastion"
@@ -157,6 +159,60 @@ func TestStrangersAtABastion(t *testing.T) {
 		t.Error("400 requests of one stranger meet no limit")
 	}
 	served()
+	if n := strings.Count(p.Said(), "connected to the bastion"); n != 1 {
+		t.Errorf("connected %d times: %s", n, p.Said())
+	}
+}
+
+// TestManyStrangersAtABastion: strangers at many addresses, whose requests do not end, keep
+// no log waiting. The bastion counts such a request until its client has sent all.
+func TestManyStrangersAtABastion(t *testing.T) {
+	dir, key := newWitness(t)
+	log := witnesstest.NewLog(t, "log.example")
+	mustRun(t, "log", "add", "--dir", dir, log.Key().String())
+	p, b := behindBastion(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	// Twelve addresses, each always with as many requests as one may have.
+	var sent atomic.Int64
+	for i := range 12 {
+		stranger := b.ClientAt(fmt.Sprintf("127.0.0.%d", 10+i))
+		for range 16 {
+			running.Go(func() {
+				for ctx.Err() == nil {
+					body, begin := io.Pipe()
+					go func() {
+						_, _ = begin.Write([]byte("old "))
+						sent.Add(1)
+					}()
+					stop := context.AfterFunc(ctx, func() { _ = begin.Close() })
+					req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.Prefix()+"/add-checkpoint", body)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if resp, err := stranger.Do(req); err == nil {
+						_ = resp.Body.Close()
+					}
+					stop()
+					_ = begin.Close()
+				}
+			})
+		}
+	}
+	runtest.Eventually(t, "all strangers have begun", func() bool { return sent.Load() >= 12*16 })
+	c := &client.Client{URL: b.Prefix(), Key: key, HTTP: b.ClientAt("127.0.0.1")}
+	for range 5 {
+		old := log.Size()
+		log.Grow(1, "")
+		begun := time.Now()
+		if _, err := c.AddCheckpoint(t.Context(), log.Request(old)); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("cosigned in", time.Since(begun))
+	}
 	if n := strings.Count(p.Said(), "connected to the bastion"); n != 1 {
 		t.Errorf("connected %d times: %s", n, p.Said())
 	}

@@ -47,8 +47,11 @@ const (
 	defaultIdle = 15 * time.Second
 	firstPause  = time.Second
 	longest     = time.Minute
-	// maxStreams is how many requests a bastion has under way at once.
-	maxStreams = 128
+	// maxStreams is how many requests a bastion has under way at once, of all clients,
+	// as many as there are connections at an open port. A bastion may count one until its
+	// client has sent all, long after the answer, and refuses all clients when they are
+	// used up: so it is not what bounds the work. That is for the handler.
+	maxStreams = 4096
 	// maxUpload is how many bytes a bastion may send ahead of what is read, for one
 	// request and in all.
 	maxUpload, maxUploadAll = 64 << 10, 1 << 20
