@@ -130,18 +130,20 @@ func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg 
 }
 
 // publicKeys returns the log's public keys: those it signs with or, on a front end that
-// never signs, those of log.vkey or of the policy.
+// never signs, those of log.vkey and those in keys/ that the policy lists or, without
+// log.vkey, those of the policy.
 func publicKeys(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg publisher.Config) (keys []proofs.Key, err error) {
 	if cfg.Signer != nil {
-		keys = append(keys, cfg.Signer.Key())
-		for _, more := range cfg.More {
-			keys = append(keys, more.Key())
-		}
+		keys = signing(cfg)
 	} else if keys, err = readKeys(flags.place); errors.Is(err, fs.ErrNotExist) {
 		keys, err = nil, nil
 		for _, l := range cfg.Policy.Logs {
 			keys = append(keys, l.Key)
 		}
+	} else if err == nil {
+		var more []proofs.Key
+		more, err = listed(flags.place, keys, cfg.Policy)
+		keys = append(keys, more...)
 	}
 	if err != nil {
 		return nil, err

@@ -81,6 +81,9 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	if cfg.Publisher.More, err = openMoreKeys(flags.place); err != nil {
 		return 0, err
 	}
+	if _, err := warnOfLost(flags.place, cfg.Publisher, cfg.Logger); err != nil {
+		return 0, err
+	}
 	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
 		return 0, err
 	}

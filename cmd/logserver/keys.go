@@ -24,8 +24,8 @@ import (
 // when everyone has it.
 
 func newKey() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Add and list the keys of a log"}
-	cmd.AddCommand(newKeyAdd(), newKeyList())
+	cmd := &cobra.Command{Use: "key", Short: "Add, list and retire the keys of a log"}
+	cmd.AddCommand(newKeyAdd(), newKeyList(), newKeyRetire())
 	return cmd
 }
 
@@ -50,7 +50,8 @@ Rekor takes ecdsa-p256; ml-dsa-44 withstands quantum computers; an ed25519 key i
 for replacing the log's own: add it, hand it out to witnesses, vendors, devices and
 auditors, and when all policies list it, stop the log, move DIR/log.key to
 DIR/keys/old.key and the new key to DIR/log.key, write its public key to
-DIR/log.vkey, and start the log. Remove old.key once no policy needs it any more.`,
+DIR/log.vkey, and start the log. Once no policy needs the old key any more, retire it:
+logserver key retire old.`,
 		Example: `  logserver key add --dir ./log --type ecdsa-p256 rekor`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,8 +59,8 @@ DIR/log.vkey, and start the log. Remove old.key once no policy needs it any more
 			if !ok {
 				return fmt.Errorf("--type %q: want ed25519, ecdsa-p256 or ml-dsa-44", kind)
 			}
-			if strings.ContainsAny(args[0], "/\\.") || args[0] == "" {
-				return fmt.Errorf("%q is not a name for a file", args[0])
+			if err := checkKeyName(args[0]); err != nil {
+				return err
 			}
 			keys, err := readKeys(at)
 			if err != nil {
@@ -81,6 +82,14 @@ DIR/log.vkey, and start the log. Remove old.key once no policy needs it any more
 	return cmd
 }
 
+// checkKeyName checks the name of a further key's files.
+func checkKeyName(name string) error {
+	if strings.ContainsAny(name, "/\\.") || name == "" {
+		return fmt.Errorf("%q is not a name for a file", name)
+	}
+	return nil
+}
+
 func newKeyList() *cobra.Command {
 	var at place
 	cmd := &cobra.Command{
@@ -92,6 +101,13 @@ func newKeyList() *cobra.Command {
 			keys, err := readKeys(at)
 			for _, key := range keys {
 				fmt.Fprintln(cmd.OutOrStdout(), key)
+			}
+			if err != nil {
+				return err
+			}
+			lonely, err := lonelyKeys(at, keys)
+			for _, k := range lonely {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s has no private key beside it: nothing is signed with it from here\n", filepath.Join(at.moreKeys(), k.name+".vkey"))
 			}
 			return err
 		},

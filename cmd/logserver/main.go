@@ -16,6 +16,7 @@
 //	packs/              the files of full bundles in one piece; made anew when lost
 //	checkpoint          the published checkpoint
 //	keys/*.key          optional: further keys that sign every checkpoint
+//	keys/*.vkey         their public keys; all that a front end needs that never leads
 //	witnesses.json      how far each witness is; saves asking them at a start
 //	requests.json       how many requests each witness was sent, where a rate is declared
 //	audited             with --audited-policy: the newest checkpoint that auditors

@@ -199,6 +199,13 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	defer gatherer.Close()
 	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: httpd.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
 	m := metrics.New()
+	if cfg.Publisher.Signer != nil {
+		lost, err := warnOfLost(flags.place, cfg.Publisher, logger)
+		if err != nil {
+			return err
+		}
+		m.LostKeys(lost)
+	}
 	cfg.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 	cfg.Requests = gatherer.requests
 	gatherer.count(flags.declared.budget(&flags.place, nil))

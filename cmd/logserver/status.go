@@ -171,6 +171,9 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 		return st, err
 	}
 	st.readAudited(at)
+	if err := st.findLost(at, on, r.Keys); err != nil {
+		return st, err
+	}
 	r.Witnesses = st.asked(ctx)
 	if on.on() {
 		r.Served, r.NoServed = publisher.OpenServed(at.served(), r.Keys, slog.New(slog.DiscardHandler))

@@ -126,6 +126,9 @@ func (f *replaceFlags) confirming(ctx context.Context, logger *slog.Logger) (cfg
 	if cfg.More, err = openMoreKeys(f.place); err != nil {
 		return cfg, nil, err
 	}
+	if _, err := warnOfLost(f.place, cfg, logger); err != nil {
+		return cfg, nil, err
+	}
 	if cfg.Policy, err = cli.ReadPolicy(f.policy); err != nil {
 		return cfg, nil, err
 	}

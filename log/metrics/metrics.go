@@ -6,6 +6,7 @@
 //	tuflog_log_queued_submissions           waiting to be judged
 //	tuflog_log_ready, tuflog_log_halted     what /readyz says; 1 when a person has to act
 //	tuflog_log_ended                        1 when the log is at its end
+//	tuflog_log_lost_keys                    keys of the log that it does not sign with since its start, because they are missing
 //	tuflog_log_leading                      1 while this process writes the log, of several that serve it
 //	tuflog_log_lease_epoch                  number of the right to write it, which rises with each change
 //	tuflog_log_able                         1 while this process could write and publish it, or does
@@ -69,6 +70,7 @@ type Metrics struct {
 	appends   prometheus.Histogram
 	gathers   *prometheus.HistogramVec
 	yields    *prometheus.CounterVec
+	lost      prometheus.Gauge
 	witnessed atomic.Int64
 }
 
@@ -95,13 +97,14 @@ func New() *Metrics {
 		batches:   batches.WithLabelValues().(prometheus.Histogram),
 		appends:   appends.WithLabelValues().(prometheus.Histogram),
 		yields:    counter("yields_total", "How often this front end has left the writing of the log to another one.", "reason"),
+		lost:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "lost_keys", Help: "Keys of the log that it does not sign with since its start, because they are missing."}),
 		gathers:   histogram("gather_seconds", "Time of one attempt to reach the quorum of witnesses, in seconds.", seconds, "result"),
 	}
 	b := build.Read()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1; the labels say which build this is.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go}})
 	info.Set(1)
-	m.registry.MustRegister(info, m.files, m.requests, m.answers, published, batches, appends, m.gathers,
+	m.registry.MustRegister(info, m.files, m.requests, m.answers, published, batches, appends, m.gathers, m.lost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -112,6 +115,9 @@ func (m *Metrics) Handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return mux
 }
+
+// LostKeys says how many keys of the log are missing.
+func (m *Metrics) LostKeys(n int) { m.lost.Set(float64(n)) }
 
 // methods that a label may name.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}
