@@ -74,7 +74,7 @@ func TestLookupAtOnce(t *testing.T) {
 	defer srv.Close()
 	sum := tuf.Sum([]byte("for everybody")).String()
 	labels := filepath.Join(t.TempDir(), "vendors.txt")
-	w.must(os.WriteFile(labels, []byte("# my vendors\n"+w.repo.String()+" Acme\n"+strings.Repeat("0", 64)+" Other\n"), 0o644))
+	w.must(os.WriteFile(labels, []byte("# my vendors\n"+w.repo.String()+" Acme\n"+strings.Repeat("1", 64)+" Other\n"), 0o644))
 	args := func(more ...string) []string {
 		return append(append([]string{"lookup"}, more...), "--policy", w.policy, "--log", srv.URL)
 	}
@@ -109,7 +109,7 @@ func TestLookupAtOnce(t *testing.T) {
 
 	// Of others' releases the index knows, they do not count.
 	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
-	w.firstLine(out, fmt.Sprintf(`NO       the log's index names no release of your vendor "Other" (repository %s) that lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
+	w.firstLine(out, fmt.Sprintf(`NO       the log's index names no release of your vendor "Other" (repository %s) that lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("1", 64), sum, audit.When(w.log.Time+2)))
 	w.wantAll(out, "other repositories list it, too, which does not count")
 
 	w.wantAll(out, "not complete: what the index leaves out")
