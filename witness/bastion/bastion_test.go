@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,5 +239,52 @@ func TestCheckAddress(t *testing.T) {
 		if got := (&bastion.Backend{Address: address, Key: key}).URL(); got != want+hash {
 			t.Errorf("at %s the URL is %s", address, got)
 		}
+	}
+}
+
+// TestStrangeRequests: what strangers make of a bastion's requests, headers that are too
+// large or requests that are called off at once, does not end the connection of all.
+func TestStrangeRequests(t *testing.T) {
+	key, hash := newKey(t)
+	p := witnesstest.NewBastion(t, "127.0.0.1:0", hash)
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(50 * time.Millisecond)
+		}
+		addresses(rw, r)
+	})
+	b := &bastion.Backend{Address: p.Address(), Key: key, Roots: p.Roots(), Server: &http.Server{Handler: handler, MaxHeaderBytes: 16 << 10, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}}
+	heard, _ := run(t, b)
+	eventually(t, "connected", b.Connected)
+	for _, size := range []int{1 << 10, 15 << 10, 16 << 10, 16<<10 + 100, 17 << 10, 32 << 10, 40 << 10, 200 << 10, 900 << 10} {
+		status, _ := get(t, p, "/", http.Header{"X-Large": {strings.Repeat("x", size)}})
+		t.Log(size, status)
+		if status, body := get(t, p, "/", nil); status != 200 {
+			t.Errorf("after a header of %d bytes: %d %s", size, status, body)
+		}
+	}
+	for _, h := range []http.Header{{"Te": {"trailers"}}, {"Upgrade": {"h2c"}, "Connection": {"Upgrade"}}, {"Transfer-Encoding": {"gzip"}}, {"Cookie": {strings.Repeat("a=b; ", 3000)}}} {
+		status, _ := get(t, p, "/", h)
+		t.Log(h.Get("Te"), status)
+	}
+	var strangers sync.WaitGroup
+	for range 8 {
+		strangers.Go(func() {
+			for range 50 {
+				conn, err := tls.Dial("tcp", p.Address(), &tls.Config{RootCAs: p.Roots(), NextProtos: []string{"http/1.1"}})
+				if err != nil {
+					continue
+				}
+				fmt.Fprintf(conn, "POST /%s/slow HTTP/1.1\r\nHost: b\r\nContent-Length: 100\r\n\r\nx", hash)
+				_ = conn.Close()
+			}
+		})
+	}
+	strangers.Wait()
+	if status, body := get(t, p, "/", nil); status != 200 {
+		t.Errorf("after requests that were called off: %d %s", status, body)
+	}
+	if n := strings.Count(heard.text.String(), "connected to the bastion"); n != 1 {
+		t.Errorf("connected %d times: %s", n, heard.text.String())
 	}
 }
