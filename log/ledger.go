@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -151,6 +152,23 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 	}
 	r.Note = []byte(signed)
 	return r, nil
+}
+
+// SignedByOthers returns the names and ids, in hex, of the keys that have signed the
+// record's checkpoint and are not among keys.
+func (r LedgerRecord) SignedByOthers(keys []proofs.Key) []string {
+	note, err := proofs.ParseNote(r.Note)
+	if err != nil {
+		return nil
+	}
+	var others []string
+	for _, sig := range note.Signatures {
+		is := func(k proofs.Key) bool { return k.Name() == sig.Name && k.ID() == sig.KeyID }
+		if !slices.ContainsFunc(keys, is) {
+			others = append(others, fmt.Sprintf("%s+%08x", sig.Name, sig.KeyID))
+		}
+	}
+	return others
 }
 
 // SignedBy reports whether the record's checkpoint has a signature of each of

@@ -146,3 +146,29 @@ func TestTwoKeysOneLost(t *testing.T) {
 	w.device(t, folder, w.ed25519, true)
 	w.device(t, folder, w.mldsa, false)
 }
+
+// A log that has signed with a key which is not there at a start, as after a restore of half
+// of the directory, says so.
+func TestTwoKeysNotRestored(t *testing.T) {
+	w := newTwoKeys(t)
+	w.Write(t, "policy", w.ed25519)
+	w.Log = runtest.Serve(t, "logserver", "serve", "--dir", w.Path("log"), "--policy", w.Path("policy"))
+	vendor, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.device(t, w.release(t, vendor, w.ed25519), w.ed25519, true)
+	const says = "a key that signed the last checkpoint is not here"
+	w.restart(t, w.ed25519)
+	if strings.Contains(w.Log.Said(), says) {
+		t.Errorf("it misses a key with all of them there: %s", w.Log.Said())
+	}
+	w.Log.Stop(t)
+	if err := os.RemoveAll(w.Path("log/keys")); err != nil {
+		t.Fatal(err)
+	}
+	w.Log.Start(t)
+	if n := strings.Count(w.Log.Said(), says); n != 1 {
+		t.Errorf("it says %d times that a key is not there: %s", n, w.Log.Said())
+	}
+}

@@ -125,6 +125,10 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if p.record, err = p.openLedger(ctx, keys); err != nil {
 		return nil, err
 	}
+	// As after a restore without them, or at a front end that never had them.
+	for _, other := range p.record.SignedByOthers(keys) {
+		cfg.Logger.Warn("a key that signed the last checkpoint is not here, and signs no more: policies that name this key alone refuse what comes; if it was not taken away on purpose, bring back its file in keys/, and start again", "key", other)
+	}
 	p.edge = p.record.Edge
 	if p.Board, err = NewBoard(cfg.Storage, keys, p.edge, cfg.Logger); err != nil {
 		return nil, err
