@@ -9,6 +9,9 @@
 // protocols whose messages are signed.
 package bastion
 
+//lint:file-ignore SA1019 net/http serves HTTP/2 on a connection of TLS only if that negotiated "h2",
+// and a bastion negotiates "bastion/0": ServeConn is the only way to it.
+
 import (
 	"context"
 	"crypto/ed25519"
