@@ -375,7 +375,7 @@ repositories = ["acme"]
 to = ["file"]
 [[route]]
 logs = ["a"]
-repositories = ["` + strings.Repeat("0", 64) + `"]
+repositories = ["` + strings.Repeat("1", 64) + `"]
 to = []
 [to.file]
 type = "jsonl"
@@ -391,7 +391,7 @@ path = "alerts.jsonl"
 	if len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "route[1].repositories: the log a has no repository") {
 		t.Errorf("%q", c.Wrong)
 	}
-	cfg, err = monitor.Parse(path, bytes.Replace(text, []byte(s.repo.String()), []byte(strings.Repeat("0", 64)), 1))
+	cfg, err = monitor.Parse(path, bytes.Replace(text, []byte(s.repo.String()), []byte(strings.Repeat("1", 64)), 1))
 	must(t, err)
 	if c, err = monitor.CheckConfig(t.Context(), cfg); err != nil || len(c.Wrong) != 1 || !strings.HasPrefix(c.Wrong[0], "log[0].repository[0].id: ") {
 		t.Errorf("%+v, %v", c, err)

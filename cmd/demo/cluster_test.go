@@ -65,7 +65,7 @@ func TestDemoTrillian(t *testing.T) {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
 	checkTranscript(t, out)
-	checkTakeOver(t, out, 24)
+	checkTakeOver(t, out, 27)
 }
 
 func TestDemoTrillianHistory(t *testing.T) {
