@@ -140,9 +140,7 @@ func TestGateThatHasForgotten(t *testing.T) {
 	w := newWorld(t, 3, 2) // of 3 gates 2 sign: a quorum of others is both
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	one := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, one)
-	}
+	w.allSign(one)
 	twin, err := w.vendor.Clone()
 	must(t, err)
 	w.release("two")
@@ -212,9 +210,7 @@ func TestGateThatHasForgottenAndAnEmptySite(t *testing.T) {
 	w := newWorld(t, 3, 2)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	one := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, one)
-	}
+	w.allSign(one)
 	twin, err := w.vendor.Clone()
 	must(t, err)
 	w.release("two")
@@ -344,9 +340,7 @@ func TestGateForgetsAKeyThatWasReplaced(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	one := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, one)
-	}
+	w.allSign(one)
 	thief, err := w.vendor.Clone()
 	must(t, err)
 	for range 50 {
@@ -377,9 +371,7 @@ func TestGateThatWasAwayCatchesUp(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	one := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, one)
-	}
+	w.allSign(one)
 	var dir string
 	var a *client.Answer
 	for range gate.DefaultMaxJump + 1 {

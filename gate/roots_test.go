@@ -35,9 +35,7 @@ func TestGateAndAStagerWhoLeavesOutRoots(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	first := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, first)
-	}
+	w.allSign(first)
 	thief, err := w.vendor.Clone()
 	must(t, err)
 	w.rotate(w.vendor) // roots 3 and 4
@@ -63,9 +61,7 @@ func TestGateAndWrongRoots(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	w.logged(w.vendor, leaf.Release, tuf.RoleRoot, tuf.RoleTargets)
 	first := w.stage(w.vendor)
-	for _, g := range w.gates {
-		w.wantSigned(g, first)
-	}
+	w.allSign(first)
 	staging := httptest.NewServer(http.FileServer(http.Dir(w.dir)))
 	defer staging.Close()
 	w.fetch = []string{staging.URL + "/"}

@@ -243,6 +243,14 @@ func (w *world) wantSigned(g *testGate, dir string) *client.Answer {
 	return a
 }
 
+// allSign has every gate sign what is staged in dir.
+func (w *world) allSign(dir string) {
+	w.t.Helper()
+	for _, g := range w.gates {
+		w.wantSigned(g, dir)
+	}
+}
+
 // wantRefused asks a gate, which has to refuse.
 func (w *world) wantRefused(g *testGate, dir string, code verify.Code, role string) {
 	w.t.Helper()
